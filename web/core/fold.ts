@@ -1,0 +1,176 @@
+import { firstCodePoints } from "./codepoints";
+import type {
+  AnyEvent,
+  CitationFields,
+  DataFields,
+  FinishReason,
+  SourceFields,
+  StepFinished,
+  UsageFields,
+} from "./events";
+
+export type RunState = "running" | "finished" | "stopped" | "failed";
+
+export interface Step {
+  step_id: string;
+  name: string;
+  label: string;
+  state: "running" | "done";
+  detail?: Record<string, unknown>;
+  elapsed_ms?: number;
+}
+
+export interface Tool {
+  tool_id: string;
+  name: string;
+  arguments: Record<string, unknown>;
+  output?: unknown;
+  error?: string;
+}
+
+export interface RunError {
+  code: string;
+  message: string;
+  retryable: boolean;
+  /** Seconds. */
+  retry_after?: number;
+}
+
+/** What a run has made so far. */
+export interface Message {
+  /** Markdown. */
+  content: string;
+  reasoning?: string;
+  steps: readonly Step[];
+  sources: readonly SourceFields[];
+  citations: readonly CitationFields[];
+  followups: readonly string[];
+  tools?: readonly Tool[];
+  usage?: UsageFields;
+  data?: readonly DataFields[];
+  /** Present once the words are complete; an answer without it is not a whole one. */
+  reason?: FinishReason;
+  error?: RunError;
+}
+
+/** The fold of a run's events up to `seq`: the same object as the server's `GET api/runs/{id}`. */
+export interface Snapshot {
+  run_id: string;
+  conversation_id: string;
+  message_id: string;
+  parent_id?: string;
+  model: string;
+  /** Milliseconds since the Unix epoch. */
+  created: number;
+  state: RunState;
+  seq: number;
+  message: Message;
+}
+
+/** A run of which nothing is known yet but the id that the client gave it. */
+export function emptySnapshot(runId: string): Snapshot {
+  return {
+    run_id: runId,
+    conversation_id: "",
+    message_id: "",
+    model: "",
+    created: 0,
+    state: "running",
+    seq: 0,
+    message: { content: "", steps: [], sources: [], citations: [], followups: [] },
+  };
+}
+
+/** The snapshot after `event`, which must be the next one (`snapshot.seq + 1`). Nothing is changed in place. */
+export function fold(snapshot: Snapshot, event: AnyEvent): Snapshot {
+  const { seq } = event;
+  const was = snapshot.message;
+  const made = (change: Partial<Message>): Snapshot => ({ ...snapshot, seq, message: { ...was, ...change } });
+
+  switch (event.type) {
+    case "run.started":
+      return {
+        ...snapshot,
+        seq,
+        run_id: event.run_id,
+        conversation_id: event.conversation_id,
+        message_id: event.message_id,
+        model: event.model,
+        created: event.created,
+        ...(event.parent_id !== undefined && { parent_id: event.parent_id }),
+      };
+    case "step.started": {
+      const { step_id, name, label } = event;
+      const step: Step = { step_id, name, label, state: "running" };
+      return made({ steps: put(was.steps, step, (other) => other.step_id === step_id) });
+    }
+    case "step.finished":
+      return made({ steps: was.steps.map((step) => (step.step_id === event.step_id ? done(step, event) : step)) });
+    case "source": {
+      const sources = put(was.sources, withoutEnvelope(event), (other) => other.n === event.n);
+      return made({ sources: sources.sort((a, b) => a.n - b.n) });
+    }
+    case "reasoning.delta":
+      if (event.text === "") return made({});
+      return made({ reasoning: (was.reasoning ?? "") + event.text });
+    case "text.delta":
+      return made({ content: was.content + event.text });
+    case "citation":
+      return made({ citations: [...was.citations, { n: event.n, start: event.start, end: event.end }] });
+    case "tool.started": {
+      const { tool_id, name, arguments: given } = event;
+      return made({ tools: put(was.tools ?? [], { tool_id, name, arguments: given }, (other) => other.tool_id === tool_id) });
+    }
+    case "tool.finished": {
+      const { tool_id, output, error } = event;
+      const finished = { ...(output !== undefined && { output }), ...(error !== undefined && { error }) };
+      if (!was.tools) return made({});
+      return made({ tools: was.tools.map((tool) => (tool.tool_id === tool_id ? { ...tool, ...finished } : tool)) });
+    }
+    case "data": {
+      const isSame = (other: DataFields): boolean => other.name === event.name && other.key === event.key;
+      return made({ data: put(was.data ?? [], withoutEnvelope(event), isSame) });
+    }
+    case "text.finished":
+      return made({ reason: event.reason });
+    case "followups":
+      return made({ followups: event.questions });
+    case "usage":
+      return made({ usage: withoutEnvelope(event) });
+    case "run.finished":
+      return { ...snapshot, seq, state: "finished" };
+    case "run.stopped":
+      return { ...made(cutAt(was, event.seen)), state: "stopped" };
+    case "run.failed": {
+      const { code, message, retryable, retry_after } = event;
+      const error: RunError = { code, message, retryable, ...(retry_after !== undefined && { retry_after }) };
+      return { ...made({ error }), state: "failed" };
+    }
+    case "unknown":
+      return { ...snapshot, seq };
+  }
+}
+
+function done(step: Step, event: StepFinished): Step {
+  const { label, elapsed_ms, detail } = event;
+  return { ...step, label, state: "done", elapsed_ms, ...(detail !== undefined && { detail }) };
+}
+
+/** What the reader had on screen when they pressed Stop, and the citations of what is left. */
+function cutAt(message: Message, seen: number): Partial<Message> {
+  return {
+    content: firstCodePoints(message.content, seen),
+    citations: message.citations.filter((citation) => citation.end <= seen),
+  };
+}
+
+/** `all` with `one` in the place of its namesake, or at the end. */
+function put<T>(all: readonly T[], one: T, isSame: (other: T) => boolean): T[] {
+  const at = all.findIndex(isSame);
+  return at === -1 ? [...all, one] : all.with(at, one);
+}
+
+function withoutEnvelope<T extends { type: string; seq: number; at: number }>(event: T): Omit<T, "type" | "seq" | "at"> {
+  const { type: _type, seq: _seq, at: _at, ...fields } = event;
+  return fields;
+}

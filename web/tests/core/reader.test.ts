@@ -1,0 +1,219 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { Api, Refusal } from "../../core/api";
+import { type AnyEvent, isTerminal } from "../../core/events";
+import { emptySnapshot, fold, type Snapshot } from "../../core/fold";
+import { followRun, startRun, type Update } from "../../core/reader";
+import { numbered, STARTED, wholeRun } from "./arbitraries";
+import { Clock, type Fate, frames, LogServer, problem } from "./server";
+
+const RUN = numbered([
+  STARTED,
+  { type: "text.delta", text: "One 🌊 " },
+  { type: "text.delta", text: "two " },
+  { type: "text.delta", text: "three." },
+  { type: "text.finished", reason: "stop" },
+  { type: "run.finished" },
+]);
+const NEVER = new AbortController().signal;
+
+const fate: fc.Arbitrary<Fate> = fc.record(
+  {
+    pieces: fc.array(fc.nat(4000), { maxLength: 12 }),
+    breaksAfter: fc.nat(2000),
+    cleanly: fc.boolean(),
+    refused: fc.boolean(),
+    repeats: fc.nat(3),
+  },
+  { requiredKeys: ["pieces"] },
+);
+
+async function assembled(updates: AsyncGenerator<Update, void>, from = emptySnapshot("r1")) {
+  const seen: AnyEvent[] = [];
+  const kinds: Update["kind"][] = [];
+  let snapshot: Snapshot = from;
+  for await (const update of updates) {
+    kinds.push(update.kind);
+    if (update.kind === "snapshot") snapshot = update.snapshot;
+    if (update.kind === "events") {
+      seen.push(...update.events);
+      snapshot = update.events.reduce(fold, snapshot);
+    }
+  }
+  return { snapshot, seen, kinds };
+}
+
+describe("a run that is started and followed", () => {
+  it("gives every event once and in order, whatever the chunks, cuts, failures and repetitions", async () => {
+    await fc.assert(
+      fc.asyncProperty(wholeRun, fc.array(fate, { maxLength: 8 }), async (events, fates) => {
+        const server = new LogServer(events, fates);
+        const { seen, snapshot } = await assembled(
+          startRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(20_000), NEVER),
+        );
+        expect(seen).toEqual(events);
+        expect(snapshot).toEqual(server.snapshot());
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("asks for what comes after the last event it has, not for everything again", async () => {
+    const server = new LogServer(RUN, [{ pieces: [], breaksAfter: frames(RUN.slice(0, 3)).length + 1 }]);
+    await assembled(startRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(20_000), NEVER));
+    expect(server.requests).toEqual(["POST api/runs", "GET api/runs/r1/events?after=3"]);
+  });
+
+  it("repeats the start under the same id when not one event has come", async () => {
+    const server = new LogServer(RUN, [{ pieces: [], refused: true }, { pieces: [], breaksAfter: 10 }]);
+    const { seen } = await assembled(
+      startRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(20_000), NEVER),
+    );
+    expect(server.requests).toEqual(["POST api/runs", "POST api/runs", "POST api/runs"]);
+    expect(seen).toEqual(RUN);
+  });
+
+  it("takes a refusal for an answer before the run has begun", async () => {
+    const server = new LogServer(RUN);
+    server.instead.push(problem(503, "draining"));
+    await expect(
+      assembled(startRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(20_000), NEVER)),
+    ).rejects.toThrow(new Refusal({ title: "No", status: 503, detail: "No: draining.", code: "draining" }));
+  });
+});
+
+describe("a run that is followed from a cursor", () => {
+  it("starts again from the snapshot when the cursor is ahead of the log", async () => {
+    const server = new LogServer(RUN);
+    const { snapshot, kinds } = await assembled(followRun(new Api("", server.fetch), "r1", 99, new Clock(20_000), NEVER));
+    expect(kinds).toEqual(["snapshot"]);
+    expect(snapshot).toEqual(server.snapshot());
+  });
+
+  it("uses the snapshot when the events are gone", async () => {
+    const server = new LogServer(RUN);
+    server.instead.push(problem(410, "gone"));
+    const { snapshot } = await assembled(followRun(new Api("", server.fetch), "r1", 2, new Clock(20_000), NEVER));
+    expect(snapshot).toEqual(server.snapshot());
+  });
+
+  it("uses the snapshot when an event is missing, and goes on from there", async () => {
+    const server = new LogServer(RUN);
+    const sofar = RUN.slice(0, 4);
+    server.instead.push(
+      new Response(frames([RUN[0], RUN[1], RUN[3]].filter((event) => event !== undefined))),
+      Response.json(sofar.reduce(fold, emptySnapshot("r1"))),
+    );
+    const { snapshot, seen } = await assembled(followRun(new Api("", server.fetch), "r1", 0, new Clock(20_000), NEVER));
+    expect(seen).toEqual([RUN[0], RUN[1], RUN[4], RUN[5]]);
+    expect(snapshot).toEqual(server.snapshot());
+  });
+
+  it("uses the snapshot when a line is damaged", async () => {
+    const server = new LogServer(RUN);
+    server.instead.push(new Response("<html>gateway</html>\n"));
+    const { snapshot } = await assembled(followRun(new Api("", server.fetch), "r1", 0, new Clock(20_000), NEVER));
+    expect(snapshot).toEqual(server.snapshot());
+  });
+
+  it("reads the snapshot when the server says that nothing more will come", async () => {
+    const server = new LogServer(RUN);
+    const { snapshot } = await assembled(followRun(new Api("", server.fetch), "r1", 6, new Clock(20_000), NEVER));
+    expect(snapshot.state).toBe("finished");
+  });
+
+  it("throws when there is no such run", async () => {
+    const server = new LogServer(RUN);
+    server.instead.push(problem(404, "not-found"));
+    await expect(
+      assembled(followRun(new Api("", server.fetch), "r1", 0, new Clock(20_000), NEVER)),
+    ).rejects.toThrow("No: not-found.");
+  });
+
+  it("waits as long as a busy server asks", async () => {
+    const server = new LogServer(RUN);
+    server.instead.push(
+      Response.json(
+        { title: "Busy", status: 429, detail: "Busy.", code: "busy", retry_after: 3 },
+        { status: 429, headers: { "content-type": "application/problem+json" } },
+      ),
+    );
+    const clock = new Clock(20_000);
+    await assembled(followRun(new Api("", server.fetch), "r1", 1, clock, NEVER));
+    expect(clock.waits).toContain(3000);
+  });
+
+  it("backs off further after every failure, and starts over after progress", async () => {
+    const dead: Fate = { pieces: [], refused: true };
+    const oneMore: Fate = { pieces: [], breaksAfter: frames(RUN.slice(1, 2)).length + 1 };
+    const server = new LogServer(RUN, [dead, dead, dead, oneMore]);
+    const clock = new Clock(20_000);
+    await assembled(followRun(new Api("", server.fetch), "r1", 1, clock, NEVER));
+    const backoffs = clock.waits.filter((wait) => wait < 20_000);
+    expect(backoffs).toEqual([125, 250, 500, 125]);
+  });
+
+  it("tries again at once when woken", async () => {
+    const server = new LogServer(RUN, [{ pieces: [], refused: true }]);
+    const clock = new Clock();
+    const updates = followRun(new Api("", server.fetch), "r1", 0, clock, NEVER);
+    expect((await updates.next()).value).toEqual({ kind: "resuming", attempt: 1 });
+    const next = updates.next();
+    clock.wake();
+    expect((await next).value).toEqual({ kind: "connected" });
+    await updates.return();
+    expect(clock.watchers).toBe(0);
+  });
+
+  it.each([
+    ["takes a long silence for a dead connection", 46_000, false],
+    ["takes a shorter one for dead after a sleep", 17_000, true],
+  ])("%s", async (_, silence, wakes) => {
+    const server = new LogServer(RUN);
+    const clock = new Clock();
+    const signals: AbortSignal[] = [];
+    const fetch: typeof globalThis.fetch = (input, init) => {
+      if (signals.length > 0) return server.fetch(input, init);
+      if (init?.signal) signals.push(init.signal);
+      return Promise.resolve(new Response(silent(frames(RUN.slice(0, 2)), init?.signal)));
+    };
+    const updates = followRun(new Api("", fetch), "r1", 0, clock, NEVER);
+    await updates.next();
+    await updates.next();
+    const next = updates.next();
+    await Promise.resolve();
+    clock.advance(silence);
+    if (wakes) clock.wake();
+    expect((await next).value).toEqual({ kind: "resuming", attempt: 1 });
+    expect(signals[0]?.aborted).toBe(true);
+    await updates.return();
+  });
+
+  it("lets go of everything when it is aborted", async () => {
+    const clock = new Clock();
+    const leaving = new AbortController();
+    const fetch: typeof globalThis.fetch = (_, init) =>
+      Promise.resolve(new Response(silent(frames(RUN.slice(0, 2)), init?.signal)));
+    const updates = followRun(new Api("", fetch), "r1", 0, clock, leaving.signal);
+    await updates.next();
+    await updates.next();
+    const next = updates.next();
+    leaving.abort(new Error("left"));
+    await expect(next).rejects.toThrow("left");
+    expect(clock.watchers).toBe(0);
+  });
+});
+
+/** Sends `bytes` and then nothing, until the request is aborted. */
+function silent(bytes: Uint8Array, signal?: AbortSignal | null): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    start(controller) {
+      controller.enqueue(bytes);
+      signal?.addEventListener("abort", () => controller.error(signal.reason));
+    },
+  });
+}
+
+it("knows the three endings", () => {
+  expect(RUN.filter(isTerminal).map((event) => event.type)).toEqual(["run.finished"]);
+});

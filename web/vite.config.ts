@@ -1,0 +1,17 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  // The page is mounted under any prefix, so its own files are named relative to it.
+  base: "./",
+  build: {
+    outDir: "../src/millstream/page",
+    emptyOutDir: true,
+    target: "es2022",
+    // The notices of what is bundled travel with it, as their licences ask.
+    license: { fileName: "licenses.md" },
+    modulePreload: { polyfill: false },
+    // A data: address would be refused by the page's own policy.
+    assetsInlineLimit: 0,
+  },
+  test: { include: ["tests/**/*.test.{ts,tsx}"], environment: "node" },
+});
