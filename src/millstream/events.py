@@ -175,8 +175,14 @@ AnyEvent = (
 Terminal = RunFinished | RunStopped | RunFailed
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(AnyEvent)
-_tagged = msgspec.json.Decoder(msgspec.defstruct("Tagged", [("type", str)]))
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+class _Tagged(msgspec.Struct):
+    type: str
+
+
+_tagged = msgspec.json.Decoder(_Tagged)
 
 # Readers that split on Unicode line ends (httpx's iter_lines, Python's str.splitlines) would cut a frame at these.
 _LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))

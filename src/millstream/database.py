@@ -1,0 +1,171 @@
+"""One SQLite file: a single writer thread that groups waiting jobs into one transaction, and a reader beside it."""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from millstream.errors import ConfigurationError, Unavailable
+
+T = TypeVar("T")
+Job = Callable[[sqlite3.Connection], T]
+
+# A transaction that groups more jobs than this would make the first of them wait for the last.
+JOBS_PER_TRANSACTION = 256
+# Another process may hold the write lock this long (`sync` commits within 50 ms at a time).
+BUSY_TIMEOUT_MS = 5000
+
+
+class _Call:
+    """A job and the future of the loop that waits for it."""
+
+    __slots__ = ("future", "job", "loop", "outcome")
+
+    def __init__(self, job: Job[Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.job = job
+        self.loop = loop
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.outcome: tuple[Any, BaseException | None] = (None, None)
+
+    def resolve(self) -> None:
+        if not self.future.done():
+            value, error = self.outcome
+            if error is None:
+                self.future.set_result(value)
+            else:
+                self.future.set_exception(error)
+
+
+def _resolve(calls: Sequence[_Call]) -> None:
+    for call in calls:
+        call.resolve()
+
+
+class Database:
+    """`migrations[i]` is the script that takes the schema from version i to i + 1; they only ever grow.
+
+    WAL with synchronous=NORMAL: what is committed survives the death of the process; a power cut may cost the
+    last moments, never the consistency of the file.
+    """
+
+    def __init__(self, path: Path, migrations: Sequence[str]) -> None:
+        self.path = path
+        self._migrations = migrations
+        self._jobs: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="millstream-db-read")
+        self._read_connection: sqlite3.Connection | None = None
+        self._closed = False
+        connection = self._connect()
+        self._migrate(connection)
+        self._thread = threading.Thread(
+            target=self._write_loop, args=(connection,), name="millstream-db-write", daemon=True
+        )
+        self._thread.start()
+
+    async def write(self, job: Job[T]) -> T:
+        """Runs `job` in a transaction that others may share; returns when it is committed.
+
+        A job may be run twice (alone, after a neighbour in its transaction failed), so it must only touch the database.
+        """
+        if self._closed:
+            raise Unavailable("the database is closed")
+        call = _Call(job, asyncio.get_running_loop())
+        self._jobs.put(call)
+        result: T = await call.future
+        return result
+
+    async def read(self, job: Job[T]) -> T:
+        """Runs `job` on the reading connection; it sees every write that was awaited before."""
+        if self._closed:
+            raise Unavailable("the database is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, job)
+
+    async def close(self) -> None:
+        """Finishes the queued writes, then closes both connections."""
+        if self._closed:
+            return
+        self._closed = True
+        self._jobs.put(None)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._thread.join)
+        await loop.run_in_executor(self._reader, self._close_reader)
+        self._reader.shutdown()
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(
+                self.path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA foreign_keys=ON")
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"cannot open the database {self.path.name}: {error}") from error
+        return connection
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(self._migrations):
+            raise ConfigurationError(
+                f"{self.path.name} was written by a newer Millstream (schema {version}, this one knows "
+                f"{len(self._migrations)}); upgrade Millstream or use another MILLSTREAM_DATA folder"
+            )
+        for number in range(version, len(self._migrations)):
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {self._migrations[number]}; PRAGMA user_version={number + 1}; COMMIT;"
+            )
+
+    def _read(self, job: Job[T]) -> T:
+        if self._read_connection is None:
+            self._read_connection = self._connect()
+            self._read_connection.execute("PRAGMA query_only=ON")
+        return job(self._read_connection)
+
+    def _close_reader(self) -> None:
+        if self._read_connection is not None:
+            self._read_connection.close()
+
+    def _write_loop(self, connection: sqlite3.Connection) -> None:
+        while True:
+            calls, last = self._waiting_calls()
+            if calls:
+                self._run(connection, calls)
+                by_loop: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
+                for call in calls:
+                    by_loop.setdefault(call.loop, []).append(call)
+                for loop, its_calls in by_loop.items():
+                    if not loop.is_closed():
+                        loop.call_soon_threadsafe(_resolve, its_calls)
+            if last:
+                connection.close()
+                return
+
+    def _waiting_calls(self) -> tuple[list[_Call], bool]:
+        """All calls that wait now (at least one, unless the database closes), and whether the queue has ended."""
+        calls: list[_Call] = []
+        call = self._jobs.get()
+        while call is not None:
+            calls.append(call)
+            if len(calls) == JOBS_PER_TRANSACTION or self._jobs.empty():
+                return calls, False
+            call = self._jobs.get()
+        return calls, True
+
+    def _run(self, connection: sqlite3.Connection, calls: Sequence[_Call]) -> None:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for call in calls:
+                call.outcome = (call.job(connection), None)
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if len(calls) == 1:
+                calls[0].outcome = (None, error)
+            else:  # one bad job must not take its neighbours with it
+                for call in calls:
+                    self._run(connection, [call])

@@ -1,0 +1,70 @@
+"""Follow one run from a cursor: the producer's tail while the run is here and the reader is near, else the log."""
+
+import asyncio
+
+from millstream.logs import EventLog
+from millstream.producer import Producer
+
+# A follower writes at most this much, then awaits its transport.
+READ_BYTES = 32 * 1024
+# How often the log is asked about a run that another process executes.
+POLL_INTERVAL_S = 0.25
+
+
+class Cut(Exception):
+    """The run was lost to another process: the stream ends here without a terminal event, and the client resumes."""
+
+
+class Follower:
+    """A cursor into one run. It buffers nothing."""
+
+    def __init__(self, log: EventLog, run_id: str, after: int, producer: Producer | None) -> None:
+        self._log = log
+        self.run_id = run_id
+        self._producer = producer
+        self.cursor = after
+        self._waiting: asyncio.Future[None] | None = None
+        self._nudged = False
+
+    async def read(self) -> bytes | None:
+        """The next frames, the first of which has seq `cursor` + 1 before the call; waits for them.
+
+        b"" when nudged, None when the terminal event was read. Raises Cut.
+        """
+        while True:
+            producer = self._producer
+            if producer is not None and (tail := producer.read(self.cursor, READ_BYTES)) is not None:
+                frames, cursor = tail
+                if frames:
+                    self.cursor = cursor
+                    return frames
+                if producer.ended:
+                    return None
+                if producer.lost:
+                    raise Cut
+                self._waiting = producer.changed()
+                await self._waiting
+                self._waiting = None
+            else:
+                # First the record, then the events: a run that ends in between is read once more, never cut short.
+                record = await self._log.get(self.run_id)
+                frames = await self._log.read(self.run_id, self.cursor, READ_BYTES)
+                if frames:
+                    self.cursor += frames.count(b"\n")
+                    return frames
+                if record is None or record.state != "running":
+                    return None
+                if producer is not None and producer.lost:
+                    raise Cut
+                self._waiting = asyncio.get_running_loop().create_future()
+                await asyncio.wait([self._waiting], timeout=POLL_INTERVAL_S)
+                self._waiting = None
+            if self._nudged:
+                self._nudged = False
+                return b""
+
+    def nudge(self) -> None:
+        """Makes a waiting `read` return b"" (for a heartbeat)."""
+        if self._waiting is not None and not self._waiting.done():
+            self._nudged = True
+            self._waiting.set_result(None)

@@ -1,0 +1,272 @@
+"""The producer: numbers one run's events, keeps their tail in memory, wakes its readers, and is flushed to the log.
+
+What arrives within one turn of the event loop is one event: deltas are gathered and numbered when the turn ends.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from millstream.events import Event, ReasoningDelta, TextDelta, encode
+from millstream.logs import Batch, RunRecord, RunState
+
+# Kept in memory beyond what is not yet in the log, so that a reader a moment behind need not read the log.
+# A follower rarely needs more than the last turn, and memory per open stream is what operators pay for.
+RETAINED_BYTES = 8 * 1024
+# A delta grown to this size is numbered before its turn ends, so that no event is larger than what a follower may write.
+DELTA_LIMIT = 8 * 1024
+# Rows of the log are no larger than this (unless one event is), so that reading a part never loads much more than it.
+BATCH_BYTES = 32 * 1024
+
+
+class Producer:
+    """Belongs to one event loop. `dirty` is called when, after a flush, there is something to flush again."""
+
+    __slots__ = (
+        "_delta_size",
+        "_deltas",
+        "_dirty",
+        "_ended",
+        "_ending",
+        "_epoch",
+        "_final",
+        "_first",
+        "_flushed",
+        "_frames",
+        "_is_dirty",
+        "_kind",
+        "_loop",
+        "_next",
+        "_retained",
+        "_scheduled",
+        "_started_at",
+        "_waiters",
+        "lost",
+        "record",
+        "run_id",
+        "text_length",
+    )
+
+    def __init__(
+        self, record: RunRecord, started: bytes, started_at: float, dirty: Callable[["Producer"], None]
+    ) -> None:
+        """`started` is the frame of `run.started`, already in the log; `started_at` its `time.monotonic()`."""
+        self.record = record
+        self.run_id = record.run_id
+        self._epoch = record.epoch
+        self._loop = asyncio.get_running_loop()
+        self._dirty = dirty
+        self._is_dirty = False
+        self._started_at = started_at
+        self._frames = [started]  # events _first … _next - 1, as readers may see them
+        self._first = 1
+        self._next = 2
+        self._flushed = 1
+        self._retained = len(started)  # bytes of flushed frames in _frames
+        self._kind: type[TextDelta] | type[ReasoningDelta] = TextDelta
+        self._deltas: list[str] = []
+        self._delta_size = 0
+        self._scheduled = False
+        self._waiters: list[asyncio.Future[None]] = []
+        self._final: tuple[bytes, RunState, int | None] | None = None
+        self._ending: asyncio.Future[None] = self._loop.create_future()
+        self._ended = False
+        self.lost = False
+        self.text_length = 0
+
+    # Writing
+
+    @property
+    def last_seq(self) -> int:
+        return self._next - 1
+
+    @property
+    def closed(self) -> bool:
+        """The terminal event was numbered, or another process has the run: nothing can be written any more."""
+        return self._final is not None or self.lost
+
+    def text(self, text: str) -> None:
+        """Adds to the answer; `text_length` counts its code points."""
+        self.text_length += len(text)
+        self._delta(TextDelta, text)
+
+    def reasoning(self, text: str) -> None:
+        self._delta(ReasoningDelta, text)
+
+    def write(self, event: Event) -> None:
+        """Numbers an event after all deltas before it."""
+        if self.closed:
+            return
+        self._seal()
+        self._number(event)
+        self._schedule()
+
+    def end(self, event: Event, state: RunState, durable_seq: int | None = None) -> None:
+        """Numbers the terminal event. Readers see it when it is durable; the first one wins."""
+        if self.closed:
+            return
+        self._seal()
+        self._stamp(event)
+        self._final = (encode(event), state, durable_seq)
+        self._schedule()
+        self._mark_dirty()
+
+    def _delta(self, kind: type[TextDelta] | type[ReasoningDelta], text: str) -> None:
+        if not text or self._final is not None:
+            return
+        if kind is not self._kind or self._delta_size > DELTA_LIMIT:
+            self._seal()
+            self._kind = kind
+        self._deltas.append(text)
+        self._delta_size += len(text)
+        if not self._scheduled:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """The turn of the loop has ended: what came in it becomes visible."""
+        self._scheduled = False
+        self._seal()
+        self._wake()
+
+    def _seal(self) -> None:
+        if self._deltas:
+            text = self._deltas[0] if len(self._deltas) == 1 else "".join(self._deltas)
+            self._deltas.clear()
+            self._delta_size = 0
+            self._number(self._kind(text=text))
+
+    def _stamp(self, event: Event) -> None:
+        event.seq = self._next
+        event.at = int((time.monotonic() - self._started_at) * 1000)
+        self._next += 1
+
+    def _number(self, event: Event) -> None:
+        self._stamp(event)
+        self._frames.append(encode(event))
+        if not self._is_dirty:
+            self._mark_dirty()
+
+    def _mark_dirty(self) -> None:
+        self._is_dirty = True
+        self._dirty(self)
+
+    def _wake(self) -> None:
+        if self._waiters:
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._waiters.clear()
+
+    # Flushing
+
+    def unflushed(self) -> list[Batch]:
+        """What the log does not have yet, in order, and the terminal event with it."""
+        self._seal()
+        self._is_dirty = False
+        batches: list[Batch] = []
+        frames: list[bytes] = []
+        size, first = 0, self._flushed + 1
+        state: RunState = "running"
+        durable_seq = None
+        waiting = self._frames[self._flushed + 1 - self._first :]
+        if self._final is not None:
+            final, state, durable_seq = self._final
+            waiting.append(final)
+        for number, frame in enumerate(waiting):
+            if frames and size + len(frame) > BATCH_BYTES:
+                last = self._flushed + number
+                batches.append(self._batch(first, last, frames))
+                frames, size, first = [], 0, last + 1
+            frames.append(frame)
+            size += len(frame)
+        if frames:
+            last = self._flushed + len(waiting)
+            batches.append(self._batch(first, last, frames, state, durable_seq))
+        return batches
+
+    def _batch(
+        self,
+        first: int,
+        last: int,
+        frames: list[bytes],
+        state: RunState = "running",
+        durable_seq: int | None = None,
+    ) -> Batch:
+        return Batch(
+            run_id=self.run_id,
+            epoch=self._epoch,
+            first_seq=first,
+            last_seq=last,
+            frames=b"".join(frames),
+            state=state,
+            durable_seq=durable_seq,
+        )
+
+    def flushed(self, last: int) -> None:
+        """The log has everything up to `last`."""
+        if self._final is not None and last == self._next - 1 and not self._ended:
+            self._frames.append(self._final[0])
+            self._ended = True
+            if not self._ending.done():
+                self._ending.set_result(None)
+            self._wake()
+        first = self._first
+        for frame in self._frames[self._flushed + 1 - first : last + 1 - first]:
+            self._retained += len(frame)
+        self._flushed = last
+        drop = 0
+        while self._retained > RETAINED_BYTES:
+            self._retained -= len(self._frames[drop])
+            drop += 1
+        if drop:
+            del self._frames[:drop]
+            self._first += drop
+
+    def lose(self) -> None:
+        """Another process has the run: readers are cut without a terminal event."""
+        self.lost = True
+        if not self._ending.done():
+            self._ending.set_result(None)
+        self._wake()
+
+    # Reading
+
+    @property
+    def ended(self) -> bool:
+        """The terminal event is durable, and readers see it."""
+        return self._ended
+
+    def read(self, after: int, limit: int) -> tuple[bytes, int] | None:
+        """Frames after seq `after` and the last one's seq: at most `limit` bytes, at least one frame if there is any.
+
+        None when the tail does not reach back that far: the log has them.
+        """
+        begin = after + 1 - self._first
+        if begin < 0:
+            return None
+        frames = self._frames
+        count = len(frames)
+        if begin == count - 1:  # the usual case: the reader keeps up
+            return frames[begin], after + 1
+        if begin >= count:
+            return b"", after
+        size, end = 0, begin
+        while end < count and (end == begin or size + len(frames[end]) <= limit):
+            size += len(frames[end])
+            end += 1
+        return b"".join(frames[begin:end]), after + end - begin
+
+    def changed(self) -> asyncio.Future[None]:
+        """A future that is done when there is more to read, the run has ended, or it was lost."""
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiters.append(waiter)
+        return waiter
+
+    def end_reached(self) -> asyncio.Future[None]:
+        """A future (shared: shield it) that is done when the terminal event is durable, or the run was lost."""
+        return self._ending

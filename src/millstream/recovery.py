@@ -1,0 +1,70 @@
+"""Closing what died: a run whose producer is gone gets its one terminal event, and keeps what was durable."""
+
+from collections.abc import Awaitable, Callable, Container
+
+from millstream.events import Event, RunFailed, RunFinished, encode
+from millstream.follower import READ_BYTES
+from millstream.logs import Batch, EventLog, RunRecord
+from millstream.producer import Producer
+from millstream.snapshot import Fold
+
+
+async def fold_log(log: EventLog, run_id: str, producer: Producer | None = None) -> Fold:
+    """The fold of all events there are now: the log's, then what the producer has beyond them."""
+    fold = Fold()
+    while True:
+        if producer is not None and (tail := producer.read(fold.seq, READ_BYTES)) is not None:
+            frames = tail[0]
+        else:
+            frames = await log.read(run_id, fold.seq, READ_BYTES)
+        if not frames:
+            return fold
+        fold.add_frames(frames)
+
+
+def interrupted(durable_seq: int | None = None) -> RunFailed:
+    """The ending of a run whose process stopped. `durable_seq` when its last events may be lost."""
+    return RunFailed(
+        code="interrupted",
+        message="The server stopped while it was answering; what it had written is kept.",
+        retryable=True,
+        durable_seq=durable_seq,
+    )
+
+
+async def close_dead_runs(
+    log: EventLog, executing: Container[str], file: Callable[[str], Awaitable[None]], *, everyone: bool
+) -> int:
+    """Closes each run whose lease has expired (with `everyone`: that is running at all) and that is not in `executing`.
+
+    Returns how many this process closed; when several notice the same run, the lease's epoch lets one of them close it.
+    """
+    closed = 0
+    for record in await log.expired(everyone=everyone):
+        if record.run_id in executing:
+            continue
+        epoch = await log.take_over(record.run_id, record.epoch)
+        if epoch is not None and await _close(log, record, epoch):
+            closed += 1
+            await file(record.run_id)
+    return closed
+
+
+async def _close(log: EventLog, record: RunRecord, epoch: int) -> bool:
+    fold = await fold_log(log, record.run_id)
+    event: Event = RunFinished() if fold.words_complete else interrupted(fold.seq)
+    event.seq, event.at = fold.seq + 1, fold.at
+    refused = await log.append(
+        [
+            Batch(
+                run_id=record.run_id,
+                epoch=epoch,
+                first_seq=event.seq,
+                last_seq=event.seq,
+                frames=encode(event),
+                state="finished" if fold.words_complete else "failed",
+                durable_seq=fold.seq,
+            )
+        ]
+    )
+    return not refused

@@ -1,0 +1,320 @@
+"""Run: what an answer is given. It asks models, cites passages and writes events; it knows no client."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from millstream.citations import CitationMarks
+from millstream.errors import ModelError
+from millstream.events import (
+    Citation,
+    Data,
+    FinishReason,
+    Followups,
+    Source,
+    StepFinished,
+    StepStarted,
+    TextFinished,
+    ToolFinished,
+    ToolStarted,
+    Usage,
+)
+from millstream.models import ChatMessage, ChatModel, Finish, Prompt, Reasoning, Text, TokenUsage
+from millstream.producer import Producer
+from millstream.request import RunOptions
+from millstream.search import Passage
+from millstream.snapshot import Message
+
+# A model call is tried this often in all; the waits between, unless the provider says how long, double from the first.
+MODEL_TRIES = 4
+FIRST_WAIT_S = 1.0
+# A provider that wants us to wait longer than this has refused; the person may try again later.
+LONGEST_WAIT_S = 60.0
+
+SNIPPET_CHARACTERS = 300
+CONTINUE = "Your answer was cut off. Continue exactly where it stopped, without repeating anything or introducing it."
+# Where a provider gives no count: English text has about four characters a token (OpenAI's own rule of thumb).
+CHARACTERS_PER_TOKEN = 4
+
+
+class Step:
+    """A stage in progress. `done` sets what is shown when it ends."""
+
+    def __init__(self, step_id: str, label: str) -> None:
+        self.step_id = step_id
+        self.label = label
+        self.detail: dict[str, Any] | None = None
+
+    def done(self, label: str, **detail: Any) -> None:
+        """`label` for a person ("Found 3 related passages"), `detail` (JSON) for a developer."""
+        self.label = label
+        self.detail = detail or None
+
+
+class Run:
+    """One answer in the making.
+
+    `messages` is the conversation so far and ends with the question. After `finish` (or the end of the answer) no more
+    words can be written.
+    """
+
+    def __init__(
+        self,
+        producer: Producer,
+        *,
+        messages: Sequence[ChatMessage],
+        options: RunOptions,
+        continued: Message | None = None,
+        sleep: Any = asyncio.sleep,
+    ) -> None:
+        record = producer.record
+        self.id = record.run_id
+        self.owner = record.owner
+        self.conversation_id = record.conversation_id
+        self.message_id = record.message_id
+        self.messages = messages
+        self.question = messages[-1].content if messages else ""
+        self.options = options
+        self.continued = continued  # the partial answer that this run goes on with
+        self.finished = False
+        self._sources: dict[str, int] = {}  # source_id → n
+        self._producer = producer
+        self._sleep = sleep
+        self._marks: CitationMarks | None = None
+        self._mark_offset = 0
+        self._steps = 0
+        self._tools = 0
+        self._reason: FinishReason = "stop"
+        self._usage: Usage | None = None
+        self._asked: Prompt | None = None  # the call in progress whose provider has not given its count yet
+        self._call_characters = 0
+
+    # Steps, sources, and what the application adds
+
+    @asynccontextmanager
+    async def step(self, name: str, label: str) -> AsyncIterator[Step]:
+        """A stage of the answer, shown before its slow part begins."""
+        self._steps += 1
+        step = Step(f"s{self._steps}", label)
+        begun = time.monotonic()
+        self._producer.write(StepStarted(step_id=step.step_id, name=name, label=label))
+        try:
+            yield step
+        except Exception:
+            step.label = f"{label.rstrip('…. ')}: failed"
+            raise
+        finally:
+            elapsed = int((time.monotonic() - begun) * 1000)
+            self._producer.write(
+                StepFinished(step_id=step.step_id, label=step.label, detail=step.detail, elapsed_ms=elapsed)
+            )
+
+    def cite(self, passages: Sequence[Passage]) -> None:
+        """Makes passages available as sources, numbered from 1 on, and turns `[n]` in later words into citations."""
+        for passage in passages:
+            self._sources[passage.source_id] = len(self._sources) + 1
+            self._producer.write(
+                Source(
+                    n=len(self._sources),
+                    source_id=passage.source_id,
+                    document_id=passage.document_id,
+                    version=passage.version,
+                    title=passage.title,
+                    uri=passage.uri,
+                    snippet=_snippet(passage.text),
+                    page_start=passage.page_start,
+                    page_end=passage.page_end,
+                    start=passage.start,
+                    end=passage.end,
+                    score=passage.score,
+                )
+            )
+        self._write_rest_of_marks()
+        self._marks = CitationMarks(len(self._sources))
+        self._mark_offset = self._producer.text_length
+
+    def data(self, name: str, data: Any, key: str | None = None) -> None:
+        """The application's own event; the same name and key replaces."""
+        self._producer.write(Data(name=name, data=data, key=key))
+
+    def tool_started(self, name: str, arguments: dict[str, Any]) -> str:
+        """Shows a tool call; returns its id for `tool_finished`."""
+        self._tools += 1
+        tool_id = f"t{self._tools}"
+        self._producer.write(ToolStarted(tool_id=tool_id, name=name, arguments=arguments))
+        return tool_id
+
+    def tool_finished(self, tool_id: str, output: Any = None, error: str | None = None) -> None:
+        self._producer.write(ToolFinished(tool_id=tool_id, output=output, error=error))
+
+    def followups(self, questions: Sequence[str]) -> None:
+        """Suggested next questions; ends the words."""
+        self.finish()
+        if questions:
+            self._producer.write(Followups(questions=list(questions)))
+
+    # Words
+
+    def write(self, text: str) -> None:
+        """Adds Markdown to the answer. Raises RuntimeError after `finish`."""
+        if self.finished:
+            raise RuntimeError("the words of this run are finished; write before followups() or finish()")
+        marks = self._marks
+        if marks is None:
+            self._producer.text(text)
+            return
+        for piece in marks.feed(text):
+            self._write_piece(piece)
+
+    def think(self, text: str) -> None:
+        """Adds to the model's reasoning."""
+        self._producer.reasoning(text)
+
+    def finish(self, reason: FinishReason | None = None) -> None:
+        """The words are complete; what follows is extra. The end of the answer does this by itself."""
+        if self.finished:
+            return
+        self._write_rest_of_marks()
+        self.finished = True
+        self._producer.write(TextFinished(reason=reason or self._reason))
+
+    def _write_piece(self, piece: Any) -> None:
+        if isinstance(piece, str):
+            self._producer.text(piece)
+        else:
+            offset = self._mark_offset
+            self._producer.write(Citation(n=piece.n, start=piece.start + offset, end=piece.end + offset))
+
+    def _write_rest_of_marks(self) -> None:
+        if self._marks is not None:
+            for piece in self._marks.flush():
+                self._write_piece(piece)
+            self._marks = None
+
+    # Models
+
+    async def generate(self, model: ChatModel, prompt: Prompt) -> FinishReason:
+        """Streams the model's words and reasoning into the run; returns why it ended.
+
+        Retries as a visible step until the first delta. Raises ModelError: then the partial answer is kept.
+        A run that continues another's answer begins with its words (a model that quotes begins anew).
+        """
+        if self.continued is not None and not model.quotes:
+            prompt = self._continue(self.continued, prompt)
+        async with aclosing(self._call(model, prompt)) as outputs:
+            async for output in outputs:
+                if type(output) is Text:
+                    self.write(output.text)
+                elif type(output) is Reasoning:
+                    self._producer.reasoning(output.text)
+        return self._reason
+
+    def _continue(self, partial: Message, prompt: Prompt) -> Prompt:
+        self.continued = None
+        offset = self._producer.text_length
+        self._producer.text(partial.content)
+        numbers = {source.n: self._sources.get(source.source_id) for source in partial.sources}
+        for citation in partial.citations:
+            n = numbers.get(citation.n)
+            if n is not None:
+                self._producer.write(Citation(n=n, start=citation.start + offset, end=citation.end + offset))
+        self._mark_offset = self._producer.text_length
+        more = (ChatMessage("assistant", partial.content), ChatMessage("user", CONTINUE))
+        return msgspec.structs.replace(prompt, messages=(*prompt.messages, *more))
+
+    async def ask(self, model: ChatModel, prompt: Prompt) -> str:
+        """The model's words as one string, not shown: for a stage of the answer. Retries and counts like `generate`."""
+        pieces: list[str] = []
+        reason = self._reason
+        async with aclosing(self._call(model, prompt)) as outputs:
+            async for output in outputs:
+                if type(output) is Text:
+                    pieces.append(output.text)
+        self._reason = reason
+        return "".join(pieces)
+
+    async def _call(self, model: ChatModel, prompt: Prompt) -> AsyncGenerator[Text | Reasoning, None]:
+        for number in range(1, MODEL_TRIES + 1):
+            begun = False
+            try:
+                async with aclosing(model.stream(prompt, self.options.model)) as outputs:
+                    self._asked = None if model.quotes else prompt
+                    self._call_characters = 0
+                    finish: Finish | None = None
+                    async for output in outputs:
+                        kind = type(output)
+                        if kind is Text or kind is Reasoning:
+                            begun = True
+                            self._call_characters += len(output.text)  # type: ignore[union-attr]
+                            yield output  # type: ignore[misc]
+                        elif kind is Finish:
+                            finish = output  # type: ignore[assignment]
+                        else:
+                            self._count(output)  # type: ignore[arg-type]
+                self._count_unreported()
+                if finish is None:
+                    raise ModelError("The model's answer was cut short.", code="model-interrupted", retryable=True)
+                self._reason = finish.reason
+                return
+            except ModelError as error:
+                if begun or not error.retryable or number == MODEL_TRIES:
+                    raise
+                self._asked = None
+                wait = error.retry_after if error.retry_after is not None else FIRST_WAIT_S * 2 ** (number - 1)
+                if wait > LONGEST_WAIT_S:
+                    raise
+                await self._wait(error, wait, number)
+
+    async def _wait(self, error: ModelError, seconds: float, number: int) -> None:
+        why = "The model is rate limited" if error.code == "model-rate-limited" else "The model cannot be reached"
+        async with self.step("retry", f"{why}; trying again in {_seconds(seconds)}…") as step:
+            await self._sleep(seconds)
+            step.done(
+                f"{why}; tried again after {_seconds(seconds)}",
+                code=error.code,
+                message=error.message,
+                retry=number,
+            )
+
+    # Usage
+
+    def _count(self, call: TokenUsage, estimated: bool = False) -> None:
+        self._asked = None
+        total = self._usage or Usage(input_tokens=0, output_tokens=0, estimated=False)
+        total.input_tokens += call.input_tokens
+        total.output_tokens += call.output_tokens
+        total.estimated = total.estimated or estimated
+        if call.reasoning_tokens is not None:
+            total.reasoning_tokens = (total.reasoning_tokens or 0) + call.reasoning_tokens
+        if call.cached_tokens is not None:
+            total.cached_tokens = (total.cached_tokens or 0) + call.cached_tokens
+        self._usage = total
+
+    def _count_unreported(self) -> None:
+        """Estimates the call in progress or just ended, if its provider gave no count."""
+        if self._asked is not None:
+            characters = sum(len(message.content) for message in self._asked.messages)
+            self._count(
+                TokenUsage(-(-characters // CHARACTERS_PER_TOKEN), -(-self._call_characters // CHARACTERS_PER_TOKEN)),
+                estimated=True,
+            )
+
+    def write_usage(self) -> None:
+        """Writes the sum over all model calls, once, before the terminal event; nothing when no model was called."""
+        self._count_unreported()
+        if self._usage is not None:
+            usage, self._usage = self._usage, None
+            self._producer.write(usage)
+
+
+def _snippet(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= SNIPPET_CHARACTERS else words[: SNIPPET_CHARACTERS - 1].rsplit(" ", 1)[0] + "…"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"

@@ -1,0 +1,247 @@
+"""The fold of a run's events: the message as it stood at one instant, with its cursor."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import msgspec
+
+from millstream.events import (
+    AnyEvent,
+    Citation,
+    Data,
+    FinishReason,
+    Followups,
+    ReasoningDelta,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+    Source,
+    StepFinished,
+    StepStarted,
+    TextDelta,
+    TextFinished,
+    ToolFinished,
+    ToolStarted,
+    Usage,
+    decode,
+)
+from millstream.logs import RunState
+
+
+class StepState(msgspec.Struct, omit_defaults=True):
+    step_id: str
+    name: str
+    label: str
+    state: Literal["running", "done"]
+    detail: dict[str, Any] | None = None
+    elapsed_ms: int | None = None
+
+
+class SourceState(msgspec.Struct, omit_defaults=True):
+    n: int
+    source_id: str
+    document_id: str
+    version: str
+    title: str
+    uri: str
+    snippet: str
+    page_start: int | None = None
+    page_end: int | None = None
+    start: int | None = None
+    end: int | None = None
+    score: float | None = None
+
+
+class CitationState(msgspec.Struct):
+    n: int
+    start: int
+    end: int
+
+
+class ToolState(msgspec.Struct, omit_defaults=True):
+    tool_id: str
+    name: str
+    arguments: dict[str, Any]
+    output: Any = None
+    error: str | None = None
+
+
+class DataState(msgspec.Struct, omit_defaults=True):
+    name: str
+    data: Any
+    key: str | None = None
+
+
+class UsageState(msgspec.Struct, omit_defaults=True):
+    input_tokens: int
+    output_tokens: int
+    estimated: bool
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+class ErrorState(msgspec.Struct, omit_defaults=True):
+    code: str
+    message: str
+    retryable: bool
+    retry_after: float | None = None
+
+
+class Message(msgspec.Struct, omit_defaults=True):
+    """The answer. `reason` is there exactly when `text.finished` arrived: only then are the words complete."""
+
+    content: str
+    steps: list[StepState]
+    sources: list[SourceState]
+    citations: list[CitationState]
+    followups: list[str]
+    reasoning: str | None = None
+    tools: list[ToolState] | None = None
+    data: list[DataState] | None = None
+    usage: UsageState | None = None
+    reason: FinishReason | None = None
+    error: ErrorState | None = None
+
+
+class Snapshot(msgspec.Struct, omit_defaults=True):
+    """`seq` is the cursor: following with `after=seq` continues exactly here."""
+
+    run_id: str
+    conversation_id: str
+    message_id: str
+    model: str
+    created: int
+    state: RunState
+    seq: int
+    message: Message
+    parent_id: str | None = None
+
+
+class Fold:
+    """Adds events one by one; `snapshot()` at any time. Events at or below the cursor are passed over."""
+
+    def __init__(self) -> None:
+        self._started: RunStarted | None = None
+        self._seq = 0
+        self._at = 0
+        self._state: RunState = "running"
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._steps: dict[str, StepState] = {}
+        self._sources: dict[int, SourceState] = {}
+        self._citations: list[CitationState] = []
+        self._tools: dict[str, ToolState] = {}
+        self._data: dict[tuple[str, str | None], DataState] = {}
+        self._followups: list[str] = []
+        self._usage: UsageState | None = None
+        self._reason: FinishReason | None = None
+        self._error: ErrorState | None = None
+        self._seen: int | None = None
+
+    @property
+    def seq(self) -> int:
+        return self._seq
+
+    @property
+    def at(self) -> int:
+        """`at` of the last event."""
+        return self._at
+
+    @property
+    def words_complete(self) -> bool:
+        return self._reason is not None
+
+    def add_frames(self, frames: bytes) -> None:
+        for frame in frames.splitlines():
+            self.add(decode(frame))
+
+    def add(self, event: AnyEvent | None) -> None:
+        """Adds one event; None stands for a type that is not known here."""
+        if event is None or event.seq <= self._seq:
+            return
+        self._seq = event.seq
+        self._at = event.at
+        match event:
+            case TextDelta():
+                self._text.append(event.text)
+            case ReasoningDelta():
+                self._reasoning.append(event.text)
+            case RunStarted():
+                self._started = event
+            case StepStarted():
+                self._steps[event.step_id] = StepState(event.step_id, event.name, event.label, "running")
+            case StepFinished():
+                step = self._steps.get(event.step_id)
+                if step is not None:
+                    step.label, step.state = event.label, "done"
+                    step.detail, step.elapsed_ms = event.detail, event.elapsed_ms
+            case Source():
+                self._sources[event.n] = SourceState(
+                    **{name: getattr(event, name) for name in SourceState.__struct_fields__}
+                )
+            case Citation():
+                self._citations.append(CitationState(event.n, event.start, event.end))
+            case ToolStarted():
+                self._tools[event.tool_id] = ToolState(event.tool_id, event.name, event.arguments)
+            case ToolFinished():
+                tool = self._tools.get(event.tool_id)
+                if tool is not None:
+                    tool.output, tool.error = event.output, event.error
+            case Data():
+                self._data[event.name, event.key] = DataState(event.name, event.data, event.key)
+            case TextFinished():
+                self._reason = event.reason
+            case Followups():
+                self._followups = list(event.questions)
+            case Usage():
+                self._usage = UsageState(**{name: getattr(event, name) for name in UsageState.__struct_fields__})
+            case RunFinished():
+                self._state = "finished"
+            case RunStopped():
+                self._state = "stopped"
+                self._seen = event.seen
+            case RunFailed():
+                self._state = "failed"
+                self._error = ErrorState(event.code, event.message, event.retryable, event.retry_after)
+
+    def snapshot(self) -> Snapshot:
+        """Raises ValueError when `run.started` was not added."""
+        if self._started is None:
+            raise ValueError("a fold begins with run.started")
+        content = "".join(self._text)
+        citations = self._citations
+        if self._seen is not None:
+            content = content[: self._seen]
+            citations = [citation for citation in citations if citation.end <= self._seen]
+        return Snapshot(
+            run_id=self._started.run_id,
+            conversation_id=self._started.conversation_id,
+            message_id=self._started.message_id,
+            parent_id=self._started.parent_id,
+            model=self._started.model,
+            created=self._started.created,
+            seq=self._seq,
+            state=self._state,
+            message=Message(
+                content=content,
+                reasoning="".join(self._reasoning) or None,
+                steps=[msgspec.structs.replace(step) for step in self._steps.values()],
+                sources=[self._sources[n] for n in sorted(self._sources)],
+                citations=list(citations),
+                followups=list(self._followups),
+                tools=[msgspec.structs.replace(tool) for tool in self._tools.values()] or None,
+                data=list(self._data.values()) or None,
+                usage=self._usage,
+                reason=self._reason,
+                error=self._error,
+            ),
+        )
+
+
+def fold(events: Iterable[AnyEvent | None]) -> Snapshot:
+    """The snapshot of a whole sequence of events that begins with `run.started`."""
+    folding = Fold()
+    for event in events:
+        folding.add(event)
+    return folding.snapshot()

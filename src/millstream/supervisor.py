@@ -1,0 +1,415 @@
+"""The supervisor: starts runs in tasks of their own, stops them, lets readers follow, and closes what died."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Literal
+
+import msgspec
+
+from millstream.answers.adapt import Answer
+from millstream.conversations import ConversationHead, Conversations, StoredMessage
+from millstream.errors import (
+    Conflict,
+    CursorAhead,
+    Gone,
+    InputError,
+    MillstreamError,
+    NotFound,
+    RunError,
+    Unavailable,
+)
+from millstream.events import Event, RunFailed, RunFinished, RunStarted, RunStopped, encode
+from millstream.flusher import Flusher
+from millstream.follower import Follower
+from millstream.logs import LEASE_RENEW_S, EventLog, RunRecord, RunState
+from millstream.producer import Producer
+from millstream.recovery import close_dead_runs, fold_log, interrupted
+from millstream.request import RunRequest
+from millstream.run import Run
+from millstream.snapshot import Snapshot
+from millstream.turns import no_run, resolve_turn
+
+logger = logging.getLogger("millstream")
+
+# What happens to a run that nobody reads: it goes on, it is stopped, or it is stopped after so many seconds.
+WhenUnread = Literal["finish", "stop"] | float
+
+REAP_INTERVAL_S = 10.0
+PRUNE_INTERVAL_S = 600.0
+# A cancelled answer may clean up this long before it is left behind.
+CLEANUP_S = 5.0
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """An answer by name, and the model that `run.started` names."""
+
+    answer: Answer
+    model: str
+
+
+class _Live:
+    """A run that this process executes."""
+
+    def __init__(self, producer: Producer, run: Run, when_unread: WhenUnread) -> None:
+        self.producer = producer
+        self.run = run
+        self.when_unread = when_unread
+        self.readers = 0
+        self.task: asyncio.Task[None] | None = None
+        self.unread_timer: asyncio.TimerHandle | None = None
+
+    def end(self, event: Event, state: RunState) -> None:
+        """Ends the run; once the words are complete, whatever comes is a finish."""
+        if self.producer.closed:
+            return
+        self.run.write_usage()
+        if self.run.finished:
+            event, state = RunFinished(), "finished"
+        self.producer.end(event, state)
+
+    def abort(self, event: Event, state: RunState) -> None:
+        """Ends the run from outside: nothing is written after it, and the model call is cancelled upstream."""
+        if not self.producer.closed:
+            self.end(event, state)
+            self.cancel()
+
+    def stop(self, seen: int | None) -> None:
+        """The first Stop wins."""
+        written = self.producer.text_length
+        self.abort(RunStopped(seen=written if seen is None else max(0, min(seen, written))), "stopped")
+
+    def cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Supervisor:
+    """All runs of one process. `answers` may grow; "default" is used when a request names none."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        conversations: Conversations,
+        answers: Mapping[str, Registered],
+        *,
+        when_unread: WhenUnread = "finish",
+        events_kept_s: float = 24 * 3600,
+    ) -> None:
+        self.log = log
+        self.conversations = conversations
+        self._answers = answers
+        self._when_unread = when_unread
+        self._events_kept_s = events_kept_s
+        self._flusher = Flusher(log)
+        self._live: dict[str, _Live] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._housekeeping: list[asyncio.Task[None]] = []
+        self._draining = False
+
+    # Life of the process
+
+    async def open(self, *, alone: bool) -> None:
+        """Closes the runs of dead producers, begins housekeeping. `alone`: no other process can be executing a run."""
+        await self.reap(everyone=alone)
+        await self._finish_conversations()
+        self._housekeeping = [
+            asyncio.create_task(self._every(LEASE_RENEW_S, self._renew), name="millstream-renew"),
+            asyncio.create_task(self._every(REAP_INTERVAL_S, self.reap), name="millstream-reap"),
+            asyncio.create_task(self._every(PRUNE_INTERVAL_S, self.prune), name="millstream-prune"),
+        ]
+
+    async def close(self, drain_s: float = 0.0) -> None:
+        """No new runs; running ones get `drain_s` seconds, the rest end as `run.failed code=interrupted`."""
+        self._draining = True
+        tasks = [live.task for live in self._live.values() if live.task is not None]
+        if tasks and drain_s > 0:
+            await asyncio.wait(tasks, timeout=drain_s)
+        for live in list(self._live.values()):
+            live.abort(interrupted(), "failed")
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLEANUP_S)
+        for task in self._housekeeping:
+            task.cancel()
+        await asyncio.gather(*self._housekeeping, return_exceptions=True)
+        self._housekeeping = []
+
+    def drain(self) -> None:
+        """From now on new runs are refused with 503."""
+        self._draining = True
+
+    @property
+    def running(self) -> int:
+        """How many runs this process executes."""
+        return len(self._live)
+
+    # Starting
+
+    async def start(
+        self, request: RunRequest, owner: str, *, when_unread: WhenUnread | None = None
+    ) -> tuple[str, bool]:
+        """Starts the run, or finds the same one already started; returns its id and whether it is new.
+
+        Raises Conflict (the id belongs to another request or owner), Unavailable (draining), NotFound, InputError.
+        """
+        run_id = request.run_id or uuid.uuid4().hex
+        fingerprint = request.fingerprint()
+        if request.run_id is not None:
+            existing = await self._record(run_id)
+            if existing is not None:
+                _same(existing, owner, fingerprint)
+                return run_id, False
+        if self._draining:
+            raise Unavailable("The server is shutting down; try again in a moment.", code="draining", retry_after=5)
+        registered = self._answers.get(request.answer or "default")
+        if registered is None:
+            names = ", ".join(sorted(self._answers)) or "none"
+            raise InputError(
+                f"There is no answer named {request.answer!r} here; there are: {names}.",
+                code="unknown-answer",
+            )
+        turn = await resolve_turn(request, owner, self)
+        started_at = time.monotonic()
+        created = int(time.time() * 1000)
+        record = RunRecord(
+            run_id=run_id, owner=owner, conversation_id=turn.conversation_id, message_id=turn.message_id,
+            fingerprint=fingerprint, created=created,
+        )  # fmt: skip
+        frame = encode(
+            RunStarted(
+                seq=1, at=0, format=1, run_id=run_id, conversation_id=turn.conversation_id, message_id=turn.message_id,
+                parent_id=turn.parent_id, model=registered.model, created=created,
+            )
+        )  # fmt: skip
+        head = ConversationHead(
+            conversation_id=turn.conversation_id, title=turn.title, created=created, updated=created
+        )
+        (stored, new), _ = await asyncio.gather(
+            self.log.create(record, frame),
+            self.conversations.begin(head, owner, turn.stored(owner, run_id, created), listed=turn.listed),
+        )
+        if not new:
+            _same(stored, owner, fingerprint)
+            return run_id, False
+        producer = Producer(record, frame, started_at, self._flusher.dirty)
+        run = Run(producer, messages=turn.messages, options=request.options, continued=turn.continued)
+        live = _Live(producer, run, self._when_unread if when_unread is None else when_unread)
+        self._live[run_id] = live
+        live.task = asyncio.create_task(self._execute(live, registered.answer), name=f"run-{run_id}")
+        self._tasks.add(live.task)
+        live.task.add_done_callback(self._tasks.discard)
+        return run_id, True
+
+    async def _execute(self, live: _Live, answer: Answer) -> None:
+        """Runs the answer and ends the run, whatever happens; then waits until the end is durable and files it."""
+        run = live.run
+        try:
+            await answer(run)
+            run.finish()
+            live.end(RunFinished(), "finished")
+        except asyncio.CancelledError:
+            live.end(interrupted(), "failed")
+        except RunError as error:
+            live.end(
+                RunFailed(
+                    code=error.code,
+                    message=error.message,
+                    retryable=error.retryable,
+                    retry_after=error.retry_after,
+                ),
+                "failed",
+            )
+        except MillstreamError as error:
+            live.end(RunFailed(code=error.code, message=error.message, retryable=False), "failed")
+        except Exception:
+            logger.exception("the answer of run %s raised", run.id)
+            live.end(
+                RunFailed(
+                    code="internal",
+                    message="The answer failed unexpectedly; the server's log says why.",
+                    retryable=True,
+                ),
+                "failed",
+            )
+        try:
+            await asyncio.shield(live.producer.end_reached())
+        finally:
+            if live.unread_timer is not None:
+                live.unread_timer.cancel()
+            self._live.pop(run.id, None)
+        if not live.producer.lost:
+            await self._file(run.id)
+
+    async def _file(self, run_id: str) -> None:
+        """Puts the ended run's snapshot into its conversation."""
+        try:
+            await self.conversations.finish((await fold_log(self.log, run_id)).snapshot())
+        except Exception:
+            # The events are durable: the next start files it.
+            logger.exception("the answer of run %s could not be filed in its conversation", run_id)
+
+    # Following and stopping
+
+    @asynccontextmanager
+    async def follow(self, run_id: str, owner: str, after: int = 0) -> AsyncIterator[Follower]:
+        """A reader of the run from a cursor. Raises NotFound, CursorAhead, Gone; leaving only detaches."""
+        live = self._live.get(run_id)
+        if live is not None:
+            if live.producer.record.owner != owner:
+                raise no_run(run_id)
+            if after > live.producer.last_seq:
+                raise _ahead(after)
+            live.readers += 1
+            if live.unread_timer is not None:
+                live.unread_timer.cancel()
+                live.unread_timer = None
+            try:
+                yield Follower(self.log, run_id, after, live.producer)
+            finally:
+                live.readers -= 1
+                if live.readers == 0:
+                    self._unread(live)
+            return
+        record = await self._record(run_id, owner)
+        if record.pruned:
+            raise Gone("The events of this run are no longer kept; its snapshot is.")
+        if after > (record.durable_seq if record.durable_seq is not None else record.last_seq):
+            raise _ahead(after)
+        yield Follower(self.log, run_id, after, None)
+
+    def _unread(self, live: _Live) -> None:
+        if live.when_unread == "finish" or live.producer.closed:
+            return
+        if live.when_unread == "stop":
+            live.stop(None)
+        else:
+            loop = asyncio.get_running_loop()
+            live.unread_timer = loop.call_later(float(live.when_unread), live.stop, None)
+
+    async def at_end(self, run_id: str, owner: str, after: int) -> bool:
+        """Whether a reader with this cursor has already had the terminal event."""
+        if run_id in self._live:
+            return False
+        record = await self._record(run_id, owner)
+        return record.state != "running" and after == record.last_seq and record.durable_seq is None
+
+    async def stop(self, run_id: str, owner: str, seen: int | None = None) -> Snapshot:
+        """Stops the run (the first Stop wins) and returns the snapshot of its end."""
+        live = self._live.get(run_id)
+        if live is not None:
+            if live.producer.record.owner != owner:
+                raise no_run(run_id)
+            live.stop(seen)
+            await asyncio.shield(live.producer.end_reached())
+        return await self.snapshot(run_id, owner)
+
+    async def snapshot(self, run_id: str, owner: str) -> Snapshot:
+        """The fold of the run's events at this instant. Raises NotFound."""
+        live = self._live.get(run_id)
+        if live is not None and not live.producer.ended:
+            if live.producer.record.owner != owner:
+                raise no_run(run_id)
+            return (await fold_log(self.log, run_id, live.producer)).snapshot()
+        record = await self._record(run_id, owner)
+        if record.pruned:
+            message = await self.conversations.message_of_run(run_id)
+            if message is None or message.snapshot is None:
+                raise no_run(run_id)
+            return message.snapshot
+        return (await fold_log(self.log, run_id)).snapshot()
+
+    async def _record(self, run_id: str, owner: str | None = None) -> RunRecord:
+        live = self._live.get(run_id)
+        record = live.producer.record if live is not None else await self.log.get(run_id)
+        if owner is not None and (record is None or record.owner != owner):
+            raise no_run(run_id)
+        return record  # type: ignore[return-value]
+
+    # Conversations
+
+    async def conversation(self, owner: str, conversation_id: str) -> tuple[ConversationHead, Sequence[StoredMessage]]:
+        """The conversation with all its messages; stubs hold the fold of their log. Raises NotFound."""
+        found = await self.conversations.get(owner, conversation_id)
+        if found is None:
+            raise NotFound("There is no such conversation.", code="no-conversation")
+        head, messages = found
+        return head, [await self._whole(message) for message in messages]
+
+    async def answer_message(self, owner: str, run_id: str) -> StoredMessage:
+        """The message of a run, its snapshot filled in. Raises NotFound."""
+        message = await self.conversations.message_of_run(run_id)
+        if message is None or message.owner != owner:
+            raise no_run(run_id)
+        return await self._whole(message)
+
+    async def delete_conversation(self, owner: str, conversation_id: str) -> None:
+        """Stops its runs and forgets everything about it. Raises NotFound."""
+        found = await self.conversations.get(owner, conversation_id)
+        if found is None:
+            raise NotFound("There is no such conversation.", code="no-conversation")
+        run_ids = [message.run_id for message in found[1] if message.run_id is not None]
+        for run_id in run_ids:
+            live = self._live.get(run_id)
+            if live is not None:
+                live.stop(None)
+                if live.task is not None:
+                    await asyncio.wait([live.task], timeout=CLEANUP_S)
+        await self.conversations.delete(owner, conversation_id)
+        await self.log.delete(run_ids)
+
+    async def _whole(self, message: StoredMessage) -> StoredMessage:
+        if message.run_id is None or message.snapshot is not None:
+            return message
+        try:
+            snapshot = await self.snapshot(message.run_id, message.owner)
+        except NotFound:
+            return message
+        return msgspec.structs.replace(message, snapshot=snapshot)
+
+    # Housekeeping
+
+    async def reap(self, *, everyone: bool = False) -> int:
+        """Closes runs whose producer is dead, each exactly once; returns how many this process closed."""
+        return await close_dead_runs(self.log, self._live.keys(), self._file, everyone=everyone)
+
+    async def _finish_conversations(self) -> None:
+        """Files answers whose run ended but whose process died before it could."""
+        for message in await self.conversations.unfinished():
+            record = await self.log.get(message.run_id or "")
+            if record is not None and record.state != "running" and not record.pruned:
+                await self._file(record.run_id)
+
+    async def prune(self) -> None:
+        """Forgets events that have passed their retention."""
+        await self.log.prune(int((time.time() - self._events_kept_s) * 1000))
+
+    async def _renew(self) -> None:
+        leases = [(run_id, live.producer.record.epoch) for run_id, live in self._live.items()]
+        if not leases:
+            return
+        for run_id in await self.log.renew(leases):
+            live = self._live.get(run_id)
+            if live is not None and not live.producer.closed:
+                logger.warning("run %s was taken over by another process", run_id)
+                live.producer.lose()
+                live.cancel()
+
+    async def _every(self, seconds: float, job: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await job()
+            except Exception:
+                logger.exception("housekeeping failed; trying again in %d s", seconds)
+
+
+def _same(record: RunRecord, owner: str, fingerprint: str) -> None:
+    if record.owner != owner or record.fingerprint != fingerprint:
+        raise Conflict(f"The run id {record.run_id} belongs to another request; choose a new one.", code="run-exists")
+
+
+def _ahead(after: int) -> CursorAhead:
+    return CursorAhead(f"The cursor {after} is ahead of what this run's log holds; start again from its snapshot.")
