@@ -1,0 +1,224 @@
+"""Chat Completions chunks to model outputs, without I/O: the per-token path of every OpenAI-compatible model.
+
+Only the fields that we use are decoded: building the SDK's objects costs about 40 times as much per token.
+Chunk format: https://platform.openai.com/docs/api-reference/chat-streaming
+What Azure adds (a first chunk with empty `choices`, choices without `delta`, filter results after the finish reason):
+https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-streaming
+"""
+
+import msgspec
+
+from millstream.errors import ModelError
+from millstream.events import FinishReason
+from millstream.models import Finish, ModelOutput, Reasoning, Text, TokenUsage, failures
+from millstream.models.sse import SSESplitter
+from millstream.models.think import ThinkSplitter
+
+# A chunk is some hundred bytes. One that grows past this is not a chunk but a mistake or an attack.
+MAX_CHUNK_BYTES = 4 * 1024 * 1024
+
+_FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
+
+
+class _Delta(msgspec.Struct, gc=False):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    delta: _Delta | None = None
+    message: _Delta | None = None  # in an answer that was not streamed
+    finish_reason: str | None = None
+    index: int = 0
+
+
+class _InputDetails(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+
+
+class _OutputDetails(msgspec.Struct, gc=False):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+
+
+class ErrorDetail(msgspec.Struct, gc=False):
+    """The `error` member of an error body or frame; servers differ in what they put into it."""
+
+    message: str | None = None
+    type: str | None = None
+    code: str | int | None = None
+
+    @property
+    def codes(self) -> str:
+        """Code and type in one string, to look for known words in."""
+        return " ".join(str(part) for part in (self.code, self.type) if part)
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: ErrorDetail | str | None = None
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+
+class ChunkTranslator:
+    """Bytes of one response in, outputs out. `who` names the host in errors.
+
+    `feed` every read, then `end` once at the end of the stream or when `done`. After each `feed` look at `failure`:
+    what came before it in the same read has been returned and counts. Usage and the finish reason are given by `end`,
+    because both may still change: Azure's filter speaks late, and some servers send running totals.
+    """
+
+    def __init__(self, who: str) -> None:
+        self.done = False
+        self.failure: ModelError | None = None
+        self.finish_reason: FinishReason | None = None
+        self.started = False
+        self._who = who
+        self._usage: _Usage | None = None
+        self._events = SSESplitter()
+        self._think: ThinkSplitter | None = ThinkSplitter()
+
+    def feed(self, data: bytes) -> list[ModelOutput]:
+        """The text and reasoning in `data`; what is adjacent and of one kind is one output."""
+        outputs = self._translate(self._events.feed(data))
+        if self._events.pending_bytes > MAX_CHUNK_BYTES and self.failure is None:
+            self.failure = failures.malformed(self._who, f"one event of more than {MAX_CHUNK_BYTES} bytes")
+        return outputs
+
+    def end(self, *, reason: str = "") -> list[ModelOutput]:
+        """What was held back, then usage (if known) and `Finish`; sets `failure` when the stream was cut.
+
+        `reason` says how the connection ended, when it did not end by itself.
+        """
+        outputs = self._translate(self._events.flush(), complete=False)
+        if self._think is not None:
+            outputs = _merged(outputs, *self._think.flush())
+            self._think = None
+        self.started = self.started or bool(outputs)
+        if self.failure is not None:
+            return outputs
+        if self.finish_reason is None:
+            if not self.done:
+                self.failure = failures.interrupted(self._who, after_first_delta=self.started, reason=reason)
+                return outputs
+            self.finish_reason = "stop"
+        if self._usage is not None:
+            outputs.append(_token_usage(self._usage))
+        outputs.append(Finish(self.finish_reason))
+        return outputs
+
+    def _translate(self, events: list[bytes], *, complete: bool = True) -> list[ModelOutput]:
+        """`complete` is false for an event whose blank line never came: it may have been cut anywhere."""
+        outputs: list[ModelOutput] = []
+        texts: list[str] = []
+        for data in events:
+            if data == b"[DONE]":
+                self.done = True
+                break
+            try:
+                chunk = _decode(data)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                if complete:
+                    self.failure = failures.malformed(self._who, "a piece of answer that cannot be read")
+                break
+            if chunk.error is not None:
+                self.failure = _stream_error(
+                    self._who, chunk.error, after_first_delta=self.started or bool(texts or outputs)
+                )
+                break
+            if chunk.usage is not None:
+                self._usage = chunk.usage
+            if not chunk.choices:
+                continue
+            choice = chunk.choices[0]
+            if choice.finish_reason:
+                self._finish(choice.finish_reason)
+            delta = choice.delta
+            if delta is None:
+                continue
+            thought = delta.reasoning_content or delta.reasoning or ""
+            text = delta.content or delta.refusal or ""
+            if text and self._think is not None:
+                more, text = self._think.feed(text)
+                thought += more
+                if self._think.decided:
+                    self._think = None
+            if thought:
+                if texts:
+                    outputs.append(Text("".join(texts)))
+                    texts = []
+                outputs = _merged(outputs, thought, "")
+            if text:
+                texts.append(text)
+        if texts:
+            outputs.append(Text(texts[0] if len(texts) == 1 else "".join(texts)))
+        if outputs:
+            self.started = True
+        return outputs
+
+    def _finish(self, reason: str) -> None:
+        # The filter's late verdict overrules the model's own "stop"; nothing overrules the filter.
+        if self.finish_reason is None or reason == "content_filter":
+            self.finish_reason = _FINISH.get(reason, "stop")
+
+
+def _merged(outputs: list[ModelOutput], reasoning: str, text: str) -> list[ModelOutput]:
+    """`outputs` with the two appended, joined to the last one where it is of the same kind."""
+    if reasoning:
+        if outputs and isinstance(last := outputs[-1], Reasoning):
+            outputs[-1] = Reasoning(last.text + reasoning)
+        else:
+            outputs.append(Reasoning(reasoning))
+    if text:
+        if outputs and isinstance(last := outputs[-1], Text):
+            outputs[-1] = Text(last.text + text)
+        else:
+            outputs.append(Text(text))
+    return outputs
+
+
+def _token_usage(usage: _Usage) -> TokenUsage:
+    inputs, outputs = usage.prompt_tokens_details, usage.completion_tokens_details
+    return TokenUsage(
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+        reasoning_tokens=outputs.reasoning_tokens if outputs else None,
+        cached_tokens=inputs.cached_tokens if inputs else None,
+    )
+
+
+def completion(who: str, body: bytes) -> list[ModelOutput]:
+    """An answer that came whole, from a server that ignored `stream: true`. Raises ModelError."""
+    try:
+        answer = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise failures.malformed(who, "an answer that cannot be read") from None
+    if answer.error is not None:
+        raise _stream_error(who, answer.error, after_first_delta=False)
+    if not answer.choices or (message := answer.choices[0].message) is None:
+        raise failures.malformed(who, "an answer without a message")
+    think = ThinkSplitter()
+    thought, text = think.feed(message.content or message.refusal or "")
+    more, rest = think.flush()
+    reasoning = (message.reasoning_content or message.reasoning or "") + thought + more
+    outputs = _merged([], reasoning, text + rest)
+    if answer.usage is not None:
+        outputs.append(_token_usage(answer.usage))
+    outputs.append(Finish(_FINISH.get(answer.choices[0].finish_reason or "stop", "stop")))
+    return outputs
+
+
+def _stream_error(who: str, error: ErrorDetail | str, *, after_first_delta: bool) -> ModelError:
+    detail = ErrorDetail(message=error) if isinstance(error, str) else error
+    return failures.stream_error(who, code=detail.codes, said=detail.message or "", after_first_delta=after_first_delta)

@@ -1,0 +1,89 @@
+"""Which model a setting names.
+
+    extractive          quotes the documents; needs no model, no key and no network
+    openai/NAME         OpenAI (OPENAI_API_KEY, OPENAI_ORG_ID), or a compatible server (OPENAI_BASE_URL; key optional)
+    azure/DEPLOYMENT    Azure OpenAI with a key (AZURE_OPENAI_ENDPOINT, AZURE_OPENAI_API_KEY, OPENAI_API_VERSION)
+    scripted/FILE       plays a script (see `millstream.models.script`)
+    local/PATH          a model file run by llama.cpp: not in this release
+
+No host is ever asked that was not configured by one of these.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from millstream.errors import ConfigurationError
+from millstream.models import ChatModel
+from millstream.models.timeouts import Timeouts
+
+# The newest version of Azure's API that is generally available and dated; a newer one is set by OPENAI_API_VERSION.
+AZURE_API_VERSION = "2024-10-21"
+
+_FORMS = "extractive, openai/NAME, azure/DEPLOYMENT or scripted/FILE"
+
+
+def create_model(name: str, *, environ: Mapping[str, str], timeouts: Timeouts) -> ChatModel:
+    """The model that `name` names, configured by the providers' own variables in `environ`. Nothing is contacted yet.
+
+    Raises ConfigurationError, saying which variable to set.
+    """
+    provider, _, rest = name.strip().partition("/")
+    if provider == "extractive" and not rest:
+        from millstream.models.extractive import ExtractiveModel
+
+        return ExtractiveModel()
+    create = {"openai": _openai, "azure": _azure, "scripted": _scripted}.get(provider)
+    if provider == "local" and rest:
+        raise ConfigurationError(
+            f"MILLSTREAM_MODEL is {name!r}, but model files cannot be run in this release. Serve the file with "
+            "llama.cpp or Ollama and set OPENAI_BASE_URL to its address and MILLSTREAM_MODEL to openai/NAME."
+        )
+    if create is None or not rest:
+        raise ConfigurationError(f"MILLSTREAM_MODEL is {name!r}; it must be {_FORMS}.")
+    return create(rest, environ, timeouts)
+
+
+def _openai(model: str, environ: Mapping[str, str], timeouts: Timeouts) -> ChatModel:
+    base_url, key = environ.get("OPENAI_BASE_URL"), environ.get("OPENAI_API_KEY")
+    if base_url:
+        _check_address("OPENAI_BASE_URL", base_url)
+    elif not key:
+        raise ConfigurationError(
+            f"openai/{model} needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a server that needs none."
+        )
+    from millstream.models.endpoint import openai_endpoint
+    from millstream.models.openai import OpenAIModel
+
+    endpoint = openai_endpoint(base_url=base_url, key=key, organization=environ.get("OPENAI_ORG_ID"))
+    return OpenAIModel(model, endpoint, timeouts=timeouts)
+
+
+def _azure(deployment: str, environ: Mapping[str, str], timeouts: Timeouts) -> ChatModel:
+    address, key = environ.get("AZURE_OPENAI_ENDPOINT"), environ.get("AZURE_OPENAI_API_KEY")
+    if not address:
+        raise ConfigurationError(
+            f"azure/{deployment} needs an address: set AZURE_OPENAI_ENDPOINT to https://NAME.openai.azure.com"
+        )
+    _check_address("AZURE_OPENAI_ENDPOINT", address)
+    if not key:
+        raise ConfigurationError(f"azure/{deployment} needs a key: set AZURE_OPENAI_API_KEY.")
+    from millstream.models.endpoint import azure_endpoint
+    from millstream.models.openai import OpenAIModel
+
+    version = environ.get("OPENAI_API_VERSION") or AZURE_API_VERSION
+    endpoint = azure_endpoint(endpoint=address, deployment=deployment, key=key, api_version=version)
+    return OpenAIModel(deployment, endpoint, name=f"azure/{deployment}", timeouts=timeouts)
+
+
+def _scripted(file: str, environ: Mapping[str, str], timeouts: Timeouts) -> ChatModel:
+    from millstream.models.script import read_script
+    from millstream.models.scripted import ScriptedModel
+
+    return ScriptedModel(read_script(Path(file)), name=f"scripted/{Path(file).stem}", timeouts=timeouts)
+
+
+def _check_address(variable: str, address: str) -> None:
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(f"{variable} is {address!r}; it must be an address such as https://host/path.")

@@ -1,0 +1,325 @@
+"""OpenAI, Azure OpenAI and every server that speaks Chat Completions (Ollama, vLLM, llama.cpp, LiteLLM, …).
+
+The SDK says where and as whom (`endpoint`); the stream itself is read from aiohttp as bytes and decoded by `chunks`.
+"""
+
+import asyncio
+import email.utils
+import urllib.request
+from collections.abc import AsyncGenerator, Mapping
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from millstream.errors import ModelError
+from millstream.models import ModelOptions, ModelOutput, Prompt, failures
+from millstream.models.chunks import ChunkTranslator, ErrorDetail, completion
+from millstream.models.endpoint import Endpoint
+from millstream.models.patience import Patience
+from millstream.models.timeouts import Timeouts
+
+# After the finish reason: how long usage and a late filter verdict may take.
+TAIL_S = 5.0
+# After [DONE]: how long the end of the body may take; later than that the connection is not kept for the next call.
+DRAIN_S = 0.1
+# An answer that comes whole, and an error body.
+MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_ERROR_BYTES = 64 * 1024
+
+
+class OpenAIModel:
+    """A `ChatModel` over Chat Completions. `model` is what the request asks for, `name` what `run.started` shows."""
+
+    quotes = False
+
+    def __init__(
+        self, model: str, endpoint: Endpoint, *, name: str | None = None, timeouts: Timeouts | None = None
+    ) -> None:
+        self.name = name or f"openai/{model}"
+        self._model = model
+        self._endpoint = endpoint
+        self._who = endpoint.host
+        self._url = URL(endpoint.url, encoded=True)
+        self._proxy, self._proxy_auth = _proxy(self._url)
+        self._timeouts = timeouts or Timeouts()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def stream(self, prompt: Prompt, options: ModelOptions) -> AsyncGenerator[ModelOutput, None]:
+        """See `ChatModel.stream`. Closing the generator closes the upstream connection at once."""
+        response, sent_at = await self._ask(_body(self._model, prompt, options))
+        reading = _Reading(response, limit_s=self._timeouts.first_token_s, since=sent_at)
+        try:
+            data = await reading.first()
+            if data.lstrip().startswith(b"{"):
+                for output in await self._whole(reading, data):
+                    yield output
+                return
+            translator = ChunkTranslator(self._who)
+            waits_for = "first token"
+            while data:
+                outputs = translator.feed(data)
+                for output in outputs:
+                    yield output
+                if translator.failure is not None:
+                    raise translator.failure
+                if translator.done:
+                    break
+                if translator.finish_reason is not None:
+                    if waits_for != "tail":
+                        waits_for = "tail"
+                        reading.patience.allow(TAIL_S)
+                elif outputs:
+                    if waits_for == "next token":
+                        reading.patience.rewind()
+                    else:
+                        waits_for = "next token"
+                        reading.patience.allow(self._timeouts.between_tokens_s)
+                data = await reading.read()
+            for output in translator.end(reason=reading.lost):
+                yield output
+            if translator.failure is not None:
+                raise self._silence(translator.started) if reading.patience.expired else translator.failure
+            if translator.done:
+                await reading.drain()
+        finally:
+            reading.close()
+
+    async def close(self) -> None:
+        """Closes every connection, those in use included."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _ask(self, body: bytes) -> tuple[aiohttp.ClientResponse, float]:
+        """The response of a call that was accepted, and when (loop time) its request had been sent."""
+        loop = asyncio.get_running_loop()
+        sent_at = loop.time()
+
+        def on_sent() -> None:
+            nonlocal sent_at
+            sent_at = loop.time()
+            patience.reschedule(sent_at + self._timeouts.first_token_s)
+
+        try:
+            async with asyncio.timeout(None) as patience:
+                response = await self._connected().post(
+                    self._url,
+                    data=body,
+                    headers=self._endpoint.headers,
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                    proxy_auth=self._proxy_auth,
+                    trace_request_ctx=on_sent,
+                )
+                if response.status != 200:
+                    raise await self._refusal(response)
+        except aiohttp.ConnectionTimeoutError:
+            raise failures.connect_timeout(self._who, self._timeouts) from None
+        except TimeoutError:
+            raise failures.first_token_timeout(self._who, self._timeouts) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._unreachable(error) from None
+        if response.content_type == "text/html":
+            _hang_up(response)
+            raise failures.malformed(self._who, "a web page instead of an answer")
+        return response, sent_at
+
+    def _connected(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            tracing = aiohttp.TraceConfig()
+            tracing.on_request_headers_sent.append(_call_on_sent)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect_s),
+                trace_configs=[tracing],
+                cookie_jar=aiohttp.DummyCookieJar(),
+                # Proxies come from the environment (`_proxy`). With trust_env aiohttp would also look for a password in
+                # ~/.netrc, in a thread, for each request, and refuse to go on when it finds one beside our key.
+                trust_env=False,
+            )
+        return self._session
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> ModelError:
+        try:
+            body = await response.content.read(MAX_ERROR_BYTES)
+        except (aiohttp.ClientError, OSError):
+            body = b""
+        finally:
+            _hang_up(response)
+        detail = _error_detail(body)
+        return failures.http_error(
+            self._who,
+            response.status,
+            code=detail.codes,
+            said=self._without_key(detail.message or ""),
+            retry_after=retry_after_s(response.headers),
+        )
+
+    def _without_key(self, said: str) -> str:
+        for name in ("Authorization", "api-key"):
+            key = self._endpoint.headers.get(name, "").removeprefix("Bearer ")
+            if key:
+                said = said.replace(key, "…")
+        return said
+
+    def _unreachable(self, error: Exception) -> ModelError:
+        if isinstance(error, aiohttp.ServerDisconnectedError):
+            return failures.interrupted(self._who, after_first_delta=False, reason="it closed the connection")
+        return failures.unreachable(self._who, _reason(error))
+
+    def _silence(self, started: bool) -> ModelError:
+        failure = failures.between_tokens_timeout if started else failures.first_token_timeout
+        return failure(self._who, self._timeouts)
+
+    async def _whole(self, reading: "_Reading", head: bytes) -> list[ModelOutput]:
+        """The outputs of a JSON answer: this server ignores `stream: true`."""
+        parts = [head]
+        size = len(head)
+        while part := await reading.read():
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BODY_BYTES:
+                raise failures.malformed(self._who, f"an answer of more than {MAX_BODY_BYTES} bytes")
+        if reading.patience.expired:
+            raise self._silence(started=False)
+        if reading.lost:
+            raise failures.interrupted(self._who, after_first_delta=False, reason=reading.lost)
+        return completion(self._who, b"".join(parts))
+
+
+class _Reading:
+    """The body of one response, read as it comes. `lost` says why it ended, when it did not end by itself."""
+
+    def __init__(self, response: aiohttp.ClientResponse, *, limit_s: float, since: float) -> None:
+        self.patience = Patience(response.content, limit_s=limit_s, since=since)
+        self.lost = ""
+        self._response = response
+        self._readany = response.content.readany
+
+    async def read(self) -> bytes:
+        """What has arrived; nothing at the end, or when the deadline passed or the connection broke."""
+        self.patience.reading = True
+        try:
+            return await self._readany()
+        except (aiohttp.ClientError, OSError) as error:
+            self.lost = _reason(error)
+            return b""
+        finally:
+            self.patience.reading = False
+
+    async def first(self) -> bytes:
+        """The first read, prolonged until it holds more than white space."""
+        head = b""
+        while part := await self.read():
+            head += part
+            if not part.isspace():
+                break
+        return head
+
+    async def drain(self) -> None:
+        """Waits for the end of the body, briefly, so that the connection can serve the next call."""
+        self.patience.allow(DRAIN_S)
+        while await self.read():
+            pass
+
+    def close(self) -> None:
+        """Gives a connection whose answer was read to its end back for reuse, and closes any other at once."""
+        self.patience.cancel()
+        _hang_up(self._response)
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        # close() alone would first shake hands over the end of TLS; the model goes on generating meanwhile.
+        connection.transport.abort()
+    response.close()
+
+
+async def _call_on_sent(session: aiohttp.ClientSession, context: SimpleNamespace, _: object) -> None:
+    context.trace_request_ctx()
+
+
+def _body(model: str, prompt: Prompt, options: ModelOptions) -> bytes:
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": prompt.messages,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if options.temperature is not None:
+        body["temperature"] = options.temperature
+    if options.max_output_tokens is not None:
+        body["max_completion_tokens"] = options.max_output_tokens
+    if options.reasoning_effort is not None:
+        body["reasoning_effort"] = options.reasoning_effort
+    return msgspec.json.encode(body)
+
+
+def _proxy(url: URL) -> tuple[URL | None, aiohttp.BasicAuth | None]:
+    """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for `url`, and its credentials."""
+    proxies = urllib.request.getproxies()
+    named = proxies.get(url.scheme) or proxies.get("all")
+    if not named or (url.host and urllib.request.proxy_bypass(url.host)):
+        return None, None
+    proxy = URL(named)
+    auth = aiohttp.BasicAuth(proxy.user, proxy.password or "") if proxy.user else None
+    return proxy.with_user(None), auth
+
+
+def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """How many seconds the server asks to wait: `retry-after-ms`, or `Retry-After` as seconds or date (RFC 9110)."""
+    for name, per_second in (("retry-after-ms", 1000), ("retry-after", 1)):
+        try:
+            seconds = float(headers.get(name, "")) / per_second
+        except ValueError:
+            continue
+        if 0 <= seconds < float("inf"):
+            return seconds
+    try:
+        when = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - (now or datetime.now(UTC))).total_seconds())
+
+
+class _ErrorBody(msgspec.Struct):
+    error: ErrorDetail | str | None = None
+    message: str | None = None
+    detail: Any = None
+
+
+def _error_detail(body: bytes) -> ErrorDetail:
+    """What an error body says, in the shapes of OpenAI, Azure, API gateways and FastAPI."""
+    try:
+        parsed = msgspec.json.decode(body, type=_ErrorBody)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ErrorDetail()
+    if isinstance(parsed.error, ErrorDetail):
+        return parsed.error
+    detail = parsed.detail if isinstance(parsed.detail, str) else None
+    return ErrorDetail(message=parsed.error or parsed.message or detail)
+
+
+def _reason(error: BaseException) -> str:
+    """One short clause for a person; the exceptions' own texts name objects and paths of the library."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its certificate is not trusted"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name is not known"
+    if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
+        return "the proxy did not connect"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "the TLS handshake failed"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        refused = isinstance(error.os_error, ConnectionRefusedError)
+        return "connection refused" if refused else "no connection"
+    if isinstance(error, aiohttp.InvalidURL):
+        return "the address is not valid"
+    return "the connection broke"

@@ -1,0 +1,78 @@
+"""Server-Sent Events, bytes in and data payloads out, without I/O.
+
+Format: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+Only the `data` field is of interest here: event names, ids, retry and comments are passed over.
+"""
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class SSESplitter:
+    """Cuts a byte stream, however it is chunked, into the data of its events.
+
+    Lines end in LF, CRLF or CR. Events without data are passed over, as the standard says.
+    """
+
+    def __init__(self) -> None:
+        # The start of an event whose blank line has not come yet, and its size in bytes.
+        self._pending: list[bytes] = []
+        self.pending_bytes = 0
+        self._at_start = True
+        self._after_cr = False
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The data of every event that `chunk` completes, in order; lines of one event are joined by LF."""
+        if self._at_start:
+            chunk = self._without_bom(chunk)
+        if self._after_cr and chunk:
+            # The CR that ended the last chunk was the first half of a CRLF.
+            chunk = chunk.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\r" in chunk:
+            self._after_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if self._pending:
+            if b"\n" not in chunk:
+                # Nothing can be complete yet: keeping the pieces apart makes a huge event cost linear time.
+                self._keep(chunk)
+                return []
+            self._pending.append(chunk)
+            chunk = b"".join(self._pending)
+            self._pending.clear()
+            self.pending_bytes = 0
+        blocks = chunk.split(b"\n\n")
+        self._keep(blocks.pop())
+        return [data for block in blocks if (data := _data(block))]
+
+    def flush(self) -> list[bytes]:
+        """The data of a last event whose blank line never came. The splitter is not fed afterwards."""
+        data = _data(b"".join(self._pending))
+        self._pending.clear()
+        return [data] if data else []
+
+    def _keep(self, piece: bytes) -> None:
+        if piece:
+            self._pending.append(piece)
+            self.pending_bytes += len(piece)
+
+    def _without_bom(self, chunk: bytes) -> bytes:
+        chunk = b"".join((*self._pending, chunk))
+        self._pending.clear()
+        self.pending_bytes = 0
+        if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
+            self._keep(chunk)
+            return b""
+        self._at_start = False
+        return chunk.removeprefix(_BOM)
+
+
+def _data(block: bytes) -> bytes:
+    if b"\n" not in block and block.startswith(b"data: "):  # nearly every event of every model
+        return block[6:]
+    lines = []
+    for line in block.split(b"\n"):
+        if line.startswith(b"data:"):
+            lines.append(line[5:].removeprefix(b" "))
+        elif line == b"data":
+            lines.append(b"")
+    return b"\n".join(lines)
