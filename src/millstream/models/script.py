@@ -28,8 +28,8 @@ A script is a list of calls, one for each time the model is asked; the last one 
     malformed                                            sends a piece that is not JSON
 
 A piece is a word with the white space after it (`pieces`: `words`, the default), a character (`characters`) or the
-whole text (`whole`); one piece is one token. A refusal is a call's only step, but for a delay before it. A call without
-`finish` and without a fault ends with `stop`.
+whole text (`whole`); one piece is one token. A refusal that comes after the first word is an error frame in the stream.
+A call without `finish` and without a fault ends with `stop`.
 """
 
 import re
@@ -137,14 +137,11 @@ class ScriptedCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     steps: Sequence[AnyStep]
 
-    def __post_init__(self) -> None:
-        for step in self.steps:
-            if isinstance(step, Refusal) and any(not isinstance(s, Delay) for s in self.steps if s is not step):
-                raise ValueError("a call that is refused (rate_limited, error, prompt_blocked) says nothing else")
-
     @property
     def refusal(self) -> Refusal | None:
-        return next((step for step in self.steps if isinstance(step, Refusal)), None)
+        """What the call is refused with before it says anything."""
+        first = next((step for step in self.steps if not isinstance(step, Delay)), None)
+        return first if isinstance(first, Refusal) else None
 
     def complete(self) -> Sequence[AnyStep]:
         """The steps, with the `finish` that a call without one and without a fault ends on."""

@@ -126,6 +126,8 @@ class ScriptedModel:
         match step:
             case RateLimited(retry_after=retry_after, message=message):
                 return failures.rate_limited(self.name, said=message, retry_after=retry_after)
+            case Refused(message=message, code=code) if call.tokens:
+                return failures.stream_error(self.name, code=code or "", said=message, after_first_delta=True)
             case Refused(status=status, message=message, code=code):
                 return failures.http_error(self.name, status, code=code or "", said=message)
             case PromptBlocked():

@@ -24,6 +24,8 @@ class SSESplitter:
         """The data of every event that `chunk` completes, in order; lines of one event are joined by LF."""
         if self._at_start:
             chunk = self._without_bom(chunk)
+        elif not self._pending and not self._after_cr and _is_one_event(chunk):
+            return [chunk[6:-2]]
         if self._after_cr and chunk:
             # The CR that ended the last chunk was the first half of a CRLF.
             chunk = chunk.removeprefix(b"\n")
@@ -42,7 +44,15 @@ class SSESplitter:
             self.pending_bytes = 0
         blocks = chunk.split(b"\n\n")
         self._keep(blocks.pop())
-        return [data for block in blocks if (data := _data(block))]
+        events = []
+        for block in blocks:
+            if block.startswith(b"data: ") and b"\n" not in block:
+                data = block[6:]
+            else:
+                data = _data(block)
+            if data:
+                events.append(data)
+        return events
 
     def flush(self) -> list[bytes]:
         """The data of a last event whose blank line never came. The splitter is not fed afterwards."""
@@ -66,9 +76,18 @@ class SSESplitter:
         return chunk.removeprefix(_BOM)
 
 
+def _is_one_event(chunk: bytes) -> bool:
+    """`data: …` and a blank line: what nearly every read of a paced model is."""
+    return (
+        chunk.find(b"\n") == len(chunk) - 2
+        and chunk.endswith(b"\n")
+        and chunk.startswith(b"data: ")
+        and len(chunk) > 8
+        and b"\r" not in chunk
+    )
+
+
 def _data(block: bytes) -> bytes:
-    if b"\n" not in block and block.startswith(b"data: "):  # nearly every event of every model
-        return block[6:]
     lines = []
     for line in block.split(b"\n"):
         if line.startswith(b"data:"):
