@@ -10,7 +10,9 @@ class Passage(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `source_id` is stable for the same passage of the same document version. `uri` is relative to the folder that was
     synced, never an absolute path. Pages are 1-based; [start, end) are Unicode code points in the document's text.
-    A higher `score` is a better match; scores of different searches cannot be compared.
+    A higher `score` is a better match; scores of different searches cannot be compared. `coverage` can be: the part of
+    the question's terms, weighted by their rarity, that this passage contains, from 0 to 1. Where it is low even for
+    the best passage, the documents hardly speak of what was asked.
     """
 
     source_id: str
@@ -24,6 +26,7 @@ class Passage(msgspec.Struct, frozen=True, omit_defaults=True):
     start: int | None = None
     end: int | None = None
     score: float | None = None
+    coverage: float | None = None
 
 
 class Search(Protocol):
