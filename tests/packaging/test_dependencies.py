@@ -1,8 +1,11 @@
 """Every direct dependency has its reason in docs/dependencies.md, and nothing else stands there."""
 
+import ast
 import json
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -48,3 +51,16 @@ def test_every_direct_dependency_has_an_exact_version() -> None:
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     extras = [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
     assert named([*PROJECT["dependencies"], *extras, *build]) <= named(lines)
+
+
+def test_what_the_package_imports_is_declared() -> None:
+    modules = set()
+    for file in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                modules.add(node.module.partition(".")[0])
+    brought_by = packages_distributions()
+    others = modules - set(sys.stdlib_module_names) - {"millstream"}
+    assert {brought_by[module][0].lower() for module in others} <= named(PROJECT["dependencies"])
