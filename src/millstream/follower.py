@@ -32,6 +32,9 @@ class Follower:
         b"" when nudged, None when the terminal event was read. Raises Cut.
         """
         while True:
+            if self._nudged:
+                self._nudged = False
+                return b""
             producer = self._producer
             if producer is not None and (tail := producer.read(self.cursor, READ_BYTES)) is not None:
                 frames, cursor = tail
@@ -59,12 +62,9 @@ class Follower:
                 self._waiting = asyncio.get_running_loop().create_future()
                 await asyncio.wait([self._waiting], timeout=POLL_INTERVAL_S)
                 self._waiting = None
-            if self._nudged:
-                self._nudged = False
-                return b""
 
     def nudge(self) -> None:
-        """Makes a waiting `read` return b"" (for a heartbeat)."""
+        """Makes the waiting `read`, or else the next one, return b"": for a heartbeat, or a client that left."""
+        self._nudged = True
         if self._waiting is not None and not self._waiting.done():
-            self._nudged = True
             self._waiting.set_result(None)

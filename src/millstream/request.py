@@ -96,8 +96,8 @@ def check_request(request: RunRequest) -> RunRequest:
             raise InputError(f"`question` is longer than {MAX_QUESTION_CHARACTERS} characters.")
     elif request.continues is None and not (request.conversation_id and isinstance(request.parent_id, str)):
         raise InputError(
-            "Give `question`, or `messages`, or `continues`, or `conversation_id` and, as `parent_id`, the user's message "
-            "that is to be answered again."
+            "Give `question`, or `messages`, or `continues`, or `conversation_id` and as `parent_id` the user's "
+            "message that is to be answered again."
         )
     if request.continues is not None and (request.question is not None or request.messages is not None):
         raise InputError("`continues` goes on with a stored answer; leave out `question` and `messages`.")

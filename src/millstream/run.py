@@ -9,15 +9,22 @@ from typing import Any
 import msgspec
 
 from millstream.citations import CitationMarks
-from millstream.errors import ModelError
+from millstream.errors import ModelError, RunError
 from millstream.events import (
+    AnyEvent,
     Citation,
     Data,
     FinishReason,
     Followups,
+    ReasoningDelta,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    RunStopped,
     Source,
     StepFinished,
     StepStarted,
+    TextDelta,
     TextFinished,
     ToolFinished,
     ToolStarted,
@@ -194,6 +201,24 @@ class Run:
             for piece in self._marks.flush():
                 self._write_piece(piece)
             self._marks = None
+
+    def play(self, event: AnyEvent | None) -> None:
+        """Writes a recorded event as if it happened now. Raises RunError where the recorded run failed."""
+        match event:
+            case TextDelta():
+                self._producer.text(event.text)
+            case ReasoningDelta():
+                self._producer.reasoning(event.text)
+            case TextFinished():
+                self.finish(event.reason)
+            case Usage():
+                self._usage = event
+            case RunFailed():
+                raise RunError(event.message, code=event.code, retryable=event.retryable, retry_after=event.retry_after)
+            case None | RunStarted() | RunFinished() | RunStopped():
+                pass  # this run has its own
+            case _:
+                self._producer.write(event)
 
     # Models
 

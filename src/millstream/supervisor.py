@@ -98,12 +98,14 @@ class Supervisor:
         *,
         when_unread: WhenUnread = "finish",
         events_kept_s: float = 24 * 3600,
+        max_running: int = 10_000,
     ) -> None:
         self.log = log
         self.conversations = conversations
         self._answers = answers
         self._when_unread = when_unread
         self._events_kept_s = events_kept_s
+        self._max_running = max_running
         self._flusher = Flusher(log)
         self._live: dict[str, _Live] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -164,6 +166,8 @@ class Supervisor:
                 return run_id, False
         if self._draining:
             raise Unavailable("The server is shutting down; try again in a moment.", code="draining", retry_after=5)
+        if len(self._live) >= self._max_running:
+            raise Unavailable("The server is busy; try again in a moment.", code="busy", retry_after=2)
         registered = self._answers.get(request.answer or "default")
         if registered is None:
             names = ", ".join(sorted(self._answers)) or "none"

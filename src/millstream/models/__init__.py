@@ -1,7 +1,8 @@
 """The language model's side: what a model is asked, what it yields, and which model the settings name.
 
 A model only streams. It never retries (`Run.generate` does, visibly, until the first delta), never writes events and
-never sees a client. Cancelling the task that iterates `stream` (or closing the iterator) closes the upstream call at once.
+never sees a client. Cancelling the task that iterates `stream` (or closing the iterator) closes the
+upstream call at once.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -23,8 +24,8 @@ class ChatMessage(msgspec.Struct, frozen=True):
 class Prompt(msgspec.Struct, frozen=True):
     """What a model is asked.
 
-    `messages` is the whole conversation as the provider shall see it, sources included. `question` and `passages` are the
-    same question and sources as data (passage i is cited as `[i + 1]`), for a model that quotes rather than generates.
+    `messages` is the whole conversation as the provider shall see it, sources included. `question` and `passages` are
+    the same question and sources as data (passage i is cited as `[i + 1]`), for a model that quotes rather than generates.
     """
 
     messages: Sequence[ChatMessage]
@@ -76,7 +77,7 @@ class ChatModel(Protocol):
         """Yields text and reasoning as they arrive, then usage (if known) and one `Finish`, in any order.
 
         Several outputs that arrived in one read are yielded without suspending in between.
-        Raises ModelError, with a code of `errors.MODEL_ERROR_STATUS`; a 429 carries `retry_after` when the provider gave it.
+        Raises ModelError, with a code of `errors.MODEL_ERROR_STATUS`; a 429 carries the provider's `retry_after`.
         """
         ...
 

@@ -1,0 +1,130 @@
+"""`millstream serve`: the chat page and the API."""
+
+import asyncio
+import logging
+import signal
+import socket
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from millstream.errors import ConfigurationError
+from millstream.server.app import Millstream
+from millstream.server.settings import load_settings
+
+# A client that keeps its connection open after the last answer is not waited for longer than this.
+CLOSE_CONNECTIONS_S = 5
+
+
+def serve(
+    documents: Annotated[list[Path] | None, typer.Argument(help="Folders and files to answer questions about.")] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; by default only this machine can connect.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free one.", min=0, max=65535)] = 8000,
+    data: Annotated[Path | None, typer.Option(help="Folder for runs, conversations and the index.")] = None,
+    model: Annotated[str | None, typer.Option(help="The language model; see MILLSTREAM_MODEL.")] = None,
+    log_level: Annotated[str, typer.Option(help="Of the server's log: debug, info, warning or error.")] = "warning",
+) -> None:
+    """Serve the chat page and the API, and keep DOCUMENTS indexed meanwhile."""
+    logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    settings = load_settings(data=data, model=model)
+    if host not in ("127.0.0.1", "localhost", "::1") and host not in ("0.0.0.0", "::"):  # noqa: S104
+        settings = settings.model_copy(update={"hosts": (*settings.hosts, host)})
+    for path in documents or []:
+        if not path.exists():
+            raise ConfigurationError(f"There is no folder or file {str(path)!r} to answer questions about.")
+    listening = _listen(host, port)
+    name = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
+    url = f"http://{f'[{name}]' if ':' in name else name}:{listening.getsockname()[1]}"
+    try:
+        asyncio.Runner(loop_factory=_loop_factory()).run(_serve(Millstream(settings), listening, url, documents or []))
+    finally:
+        listening.close()
+
+
+async def _serve(millstream: Millstream, listening: socket.socket, url: str, documents: list[Path]) -> None:
+    await millstream.open()
+    try:
+        assert millstream.folder is not None
+        assert millstream.model is not None
+        millstream.folder.announce(url)
+        if documents:
+            millstream.index(documents)
+        config = uvicorn.Config(
+            millstream.app,
+            http="httptools",
+            ws="websockets-sansio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            ws_ping_interval=15.0,
+            ws_max_size=millstream.settings.max_body_bytes,
+            timeout_graceful_shutdown=CLOSE_CONNECTIONS_S,
+        )
+        server = _Server(config, millstream)
+        typer.echo(f"Millstream answers at {url}")
+        if millstream.model.quotes:
+            typer.echo(
+                "Quoting your documents, without a language model. To add one:  "
+                "OPENAI_API_KEY=… MILLSTREAM_MODEL=openai/gpt-4o-mini millstream serve"
+            )
+        await server.serve(sockets=[listening])
+    finally:
+        await millstream.close()
+
+
+class _Server(uvicorn.Server):
+    """Drains before it stops listening: new runs get 503 with Retry-After, running ones may end by themselves (setting `drain`).
+
+    A second signal ends the waiting.
+    """
+
+    def __init__(self, config: uvicorn.Config, millstream: Millstream) -> None:
+        super().__init__(config)
+        self._millstream = millstream
+        self._draining: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self._on_signal, sig)
+
+    def _on_signal(self, sig: int) -> None:
+        if self._draining is None and sig == signal.SIGTERM:
+            self._draining = self._loop.create_task(self._drain())
+        else:
+            self.should_exit = True
+
+    async def _drain(self) -> None:
+        await self._millstream.supervisor.close(self._millstream.settings.drain)
+        self.should_exit = True
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket, made before anything else, so that a taken port is known at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise ConfigurationError(
+            f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another --port (0 for any free one)."
+        ) from error
+    listening.listen(2048)
+    return listening
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not made for every system; asyncio's own loop does
+        return None
+    factory: type[asyncio.AbstractEventLoop] = uvloop.Loop
+    return factory

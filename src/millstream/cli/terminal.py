@@ -1,0 +1,93 @@
+"""A run in a terminal: steps and sources dimmed on standard error, words with `[n]` marks on standard output."""
+
+from typing import TextIO
+
+from rich.console import Console
+
+from millstream.events import (
+    AnyEvent,
+    Citation,
+    Followups,
+    ReasoningDelta,
+    RunFailed,
+    RunStopped,
+    Source,
+    StepFinished,
+    StepStarted,
+    TextDelta,
+    TextFinished,
+)
+from millstream.snapshot import Snapshot, SourceState
+
+
+class Printer:
+    """Plain text when the output is piped; what is not the answer goes to `err`, and only to a terminal."""
+
+    def __init__(self, out: TextIO, err: TextIO) -> None:
+        self._out = out
+        self._console = Console(file=err, highlight=False)
+        self._talkative = err.isatty()
+        self._sources: dict[int, Source | SourceState] = {}
+        self._cited: list[int] = []
+        self._words = False
+
+    def show(self, event: AnyEvent) -> None:
+        match event:
+            case TextDelta():
+                self._write(event.text)
+            case Citation():
+                self._cite(event.n)
+            case StepStarted():
+                self._note(event.label)
+            case StepFinished():
+                self._note(f"{event.label} ({event.elapsed_ms} ms)")
+            case Source():
+                self._sources[event.n] = event
+            case ReasoningDelta() if self._talkative:
+                self._console.print(event.text, style="dim italic", end="", markup=False)
+            case TextFinished():
+                self._write_sources()
+            case Followups():
+                for question in event.questions:
+                    self._note(f"→ {question}")
+            case RunStopped():
+                self._write("\n")
+                self._note("Stopped.")
+            case RunFailed():
+                self._write("\n")
+
+    def show_whole(self, snapshot: Snapshot) -> None:
+        message = snapshot.message
+        self._sources = {source.n: source for source in message.sources}
+        position = 0
+        for citation in sorted(message.citations, key=lambda citation: citation.end):
+            self._write(message.content[position : citation.end])
+            self._cite(citation.n)
+            position = citation.end
+        self._write(message.content[position:])
+        self._write_sources()
+
+    def _write(self, text: str) -> None:
+        if text and not self._words and self._talkative:
+            self._console.print()
+        self._words = self._words or bool(text)
+        self._out.write(text)
+        self._out.flush()
+
+    def _cite(self, n: int) -> None:
+        if n not in self._cited:
+            self._cited.append(n)
+        self._write(f" [{n}]")
+
+    def _write_sources(self) -> None:
+        self._write("\n")
+        cited = [self._sources[n] for n in sorted(self._cited) if n in self._sources]
+        if cited:
+            self._write("\n")
+        for source in cited:
+            page = f", page {source.page_start}" if source.page_start is not None else ""
+            self._write(f"[{source.n}] {source.title} ({source.uri}{page})\n")
+
+    def _note(self, text: str) -> None:
+        if self._talkative:
+            self._console.print(text, style="dim", markup=False)

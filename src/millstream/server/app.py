@@ -1,0 +1,240 @@
+"""Millstream: one object that puts everything together, to serve alone or inside somebody's application."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from millstream import __version__
+from millstream.answers.adapt import AnyAnswer, as_answer
+from millstream.answers.chat import ChatAnswer
+from millstream.answers.rag import RagAnswer
+from millstream.conversations import sqlite as conversations_sqlite
+from millstream.database import Database
+from millstream.documents.library import Library
+from millstream.errors import MillstreamError, Unavailable
+from millstream.events import encode_json
+from millstream.folder import DataFolder
+from millstream.logs import sqlite as logs_sqlite
+from millstream.logs.memory import MemoryLog
+from millstream.models import ChatModel
+from millstream.models.configure import create_model
+from millstream.models.timeouts import Timeouts
+from millstream.recordings import recording_answer
+from millstream.search.sqlite import SqliteIndex
+from millstream.server import page
+from millstream.server.guard import Guard
+from millstream.server.identity import Identify
+from millstream.server.problem import on_error, problem
+from millstream.server.routes import conversations, runs, status, websocket
+from millstream.server.settings import Settings, load_settings, provider_environment
+from millstream.supervisor import Registered, Supervisor
+
+MIGRATIONS = (logs_sqlite.SCHEMA + conversations_sqlite.SCHEMA,)
+
+A = TypeVar("A", bound=AnyAnswer)
+
+
+class Millstream:
+    """`Millstream()` takes its settings from the environment; keyword arguments are settings by name and beat it.
+
+    `identify` gives the owner of a request (default: everybody is "local"). `hosts` defaults to any Host name, since
+    the application that mounts this has its own; `millstream serve` is strict.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, identify: Identify | None = None, **flags: Any) -> None:
+        if settings is None:
+            settings = load_settings(**{"hosts": ("*",), **flags})
+        self.settings = settings
+        self.identify = identify
+        self.answers: dict[str, Registered] = {}
+        self.library: Library | None = None
+        self.model: ChatModel | None = None
+        self.folder: DataFolder | None = None
+        self._supervisor: Supervisor | None = None
+        self._database: Database | None = None
+        self._index: SqliteIndex | None = None
+        self._opening = asyncio.Lock()
+        self.app: ASGIApp = self._asgi
+
+        self._starlette = Starlette(
+            routes=[
+                Route("/health", _health, methods=["GET"]),
+                *runs.routes,
+                *conversations.routes,
+                *status.routes,
+                *websocket.routes,
+                *page.routes,
+            ],
+            middleware=_middleware(settings),
+            exception_handlers={MillstreamError: on_error, HTTPException: _on_http_error, Exception: _on_bug},
+        )
+
+    # Answers
+
+    @overload
+    def answer(self, function: A, *, name: str = ..., model: str = ...) -> A: ...
+    @overload
+    def answer(self, function: None = None, *, name: str = ..., model: str = ...) -> Callable[[A], A]: ...
+
+    def answer(self, function: A | None = None, *, name: str = "default", model: str = "") -> A | Callable[[A], A]:
+        """Registers an answer: an async function of a Run, or a generator of strings; also as a decorator.
+
+        `model` is what `run.started` names. Raises ConfigurationError when it is neither.
+        """
+
+        def register(function: A) -> A:
+            self.answers[name] = Registered(as_answer(function), model or name)
+            return function
+
+        return register if function is None else register(function)
+
+    # Life
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """The runs. Raises Unavailable before `open` and after `close`."""
+        if self._supervisor is None:
+            raise Unavailable("Millstream is not open.")
+        return self._supervisor
+
+    async def open(self) -> None:
+        """Locks the data folder, recovers runs of a dead server, makes the model. Raises ConfigurationError."""
+        async with self._opening:
+            if self._supervisor is not None:
+                return
+            settings = self.settings
+            model = create_model(
+                settings.model,
+                environ=provider_environment(),
+                timeouts=Timeouts(
+                    settings.connect_timeout, settings.first_token_timeout, settings.between_tokens_timeout
+                ),
+            )
+            folder = DataFolder(settings.data)
+            folder.lock()
+            try:
+                self._database = Database(settings.data / "millstream.db", MIGRATIONS)
+                self._index = SqliteIndex(settings.data / "index.db")
+                self._register_built_in(model, self._index)
+                log = MemoryLog() if settings.log == "memory" else logs_sqlite.SqliteLog(self._database)
+                supervisor = Supervisor(
+                    log,
+                    conversations_sqlite.SqliteConversations(self._database),
+                    self.answers,
+                    when_unread=settings.when_unread,
+                    events_kept_s=settings.events_kept_hours * 3600,
+                    max_running=settings.max_running,
+                )
+                await supervisor.open(alone=True)
+            except BaseException:
+                folder.unlock()
+                raise
+            self.model, self.folder = model, folder
+            self.library = Library(self._index)
+            self._supervisor = supervisor
+
+    def _register_built_in(self, model: ChatModel, index: SqliteIndex) -> None:
+        rag = Registered(as_answer(RagAnswer(index, model, self.settings.sources, self.settings.prompts)), model.name)
+        self.answers.setdefault("rag", rag)
+        self.answers.setdefault("chat", Registered(as_answer(ChatAnswer(model, self.settings.prompts)), model.name))
+        self.answers.setdefault("recording", Registered(recording_answer, "recording"))
+        self.answers.setdefault("default", rag)
+
+    async def close(self) -> None:
+        """Lets running answers end (up to the setting `drain`), interrupts the rest, and frees everything."""
+        supervisor = self._supervisor
+        if supervisor is None:
+            return
+        await supervisor.close(self.settings.drain)
+        self._supervisor = None
+        if self.library is not None:
+            await self.library.close()
+        if self.model is not None:
+            await self.model.close()
+        if self._index is not None:
+            await self._index.close()
+        if self._database is not None:
+            await self._database.close()
+        if self.folder is not None:
+            self.folder.unlock()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """For `FastAPI(lifespan=stream.lifespan)`: opens at start-up, drains at shutdown."""
+        await self.open()
+        try:
+            yield
+        finally:
+            await self.close()
+
+    def index(self, documents: list[Path], owner: str = "local") -> None:
+        """Begins to bring the index up to date with these documents, in the background. Call it after `open`."""
+        assert self.library is not None
+        self.library.start(documents, owner)
+
+    # Serving
+
+    async def _asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan_protocol(receive, send)
+            return
+        if self._supervisor is None:
+            await self.open()
+        scope["millstream"] = self
+        await self._starlette(scope, receive, send)
+
+    async def _lifespan_protocol(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.open()
+        except MillstreamError as error:
+            await send({"type": "lifespan.startup.failed", "message": error.message})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    middleware = [Middleware(Guard, settings.hosts, settings.origins)]
+    if settings.origins:
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.origins),
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["authorization", "content-type", "last-event-id"],
+            expose_headers=["Millstream-Run", "Retry-After"],
+        )
+        middleware.append(cors)
+    return middleware
+
+
+async def _health(request: Request) -> Response:
+    return Response(
+        encode_json({"status": "ok", "version": __version__}), 200, {"Cache-Control": "no-store"}, "application/json"
+    )
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    codes = {404: "not-found", 405: "method-not-allowed"}
+    response = problem(error.status_code, codes.get(error.status_code, "http-error"), error.detail)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    """Starlette logs the traceback; the client is told only that it happened."""
+    return problem(500, "internal", "The server failed unexpectedly; its log says why.")

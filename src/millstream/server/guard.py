@@ -1,0 +1,63 @@
+"""Who may talk to this server: its Host names, and the Origins of pages that may change anything.
+
+A website in a person's browser must not reach the server on their own machine: DNS rebinding is stopped by the Host
+allow-list, cross-site requests and WebSockets by the Origin check.
+"""
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from millstream.server.problem import problem
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Guard:
+    """ASGI middleware. `hosts` are names without port, "*" for any; loopback names are always among them."""
+
+    def __init__(self, app: ASGIApp, hosts: Sequence[str], origins: Sequence[str]) -> None:
+        self._app = app
+        self._hosts = None if "*" in hosts else LOOPBACK_NAMES | {name.lower().strip("[]") for name in hosts}
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            refusal = self._refusal(scope)
+            if refusal is not None:
+                code, detail = refusal
+                if scope["type"] == "websocket":
+                    await receive()
+                    await send({"type": "websocket.close", "code": 1008, "reason": detail[:120]})
+                else:
+                    await problem(403, code, detail)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> tuple[str, str] | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if self._hosts is not None and host_name(host) not in self._hosts:
+            return "host-not-allowed", (
+                "This server does not answer to that Host name. Add it to MILLSTREAM_HOSTS if it is yours."
+            )
+        if scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS:
+            origin = headers.get("origin")
+            if origin is not None and not self._same_site(origin, host):
+                return "origin-not-allowed", (
+                    "Pages of that origin may not use this server. Add it to MILLSTREAM_ORIGINS if it is yours."
+                )
+        return None
+
+    def _same_site(self, origin: str, host: str) -> bool:
+        return origin.lower().rstrip("/") in self._origins or urlsplit(origin).netloc.lower() == host.lower()
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, without port and brackets."""
+    if host.startswith("["):
+        return host[1:].split("]", 1)[0].lower()
+    return host.rsplit(":", 1)[0].lower() if ":" in host else host.lower()

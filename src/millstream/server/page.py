@@ -1,0 +1,68 @@
+"""The built page: static files under a strict Content-Security-Policy."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+PAGE = Path(str(files("millstream"))) / "page"
+
+# Trusted Types without any policy: no string can become markup or script, whatever the page's code does.
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob:",
+        "connect-src 'self'",
+        "font-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+# The built files carry a hash of their content in their names; the page itself is asked for anew each time.
+_FOREVER = "public, max-age=31536000, immutable"
+
+
+async def page(request: Request) -> Response:
+    index = PAGE / "index.html"
+    if not index.is_file():
+        return PlainTextResponse(
+            "The chat page is not built into this installation (MILLSTREAM_SKIP_PAGE was set, or `npm run build` in\n"
+            "web/ has not run). The API under api/ works without it.\n",
+            status_code=503,
+        )
+    return FileResponse(index, headers={**PAGE_HEADERS, "Cache-Control": "no-cache"})
+
+
+class _Asset:
+    """A built file by its name; anything else is not there."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = (PAGE / scope["path_params"]["path"]).resolve()
+        response: Response
+        if path.is_relative_to(PAGE.resolve()) and path.is_file():
+            cache = _FOREVER if path.parent.name == "assets" else "no-cache"
+            response = FileResponse(path, headers={**PAGE_HEADERS, "Cache-Control": cache})
+        else:
+            response = PlainTextResponse("Not found\n", status_code=404)
+        await response(scope, receive, send)
+
+
+routes: list[BaseRoute] = [
+    Route("/", page, methods=["GET"]),
+    Route("/{path:path}", _Asset(), methods=["GET"]),
+]

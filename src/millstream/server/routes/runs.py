@@ -1,0 +1,136 @@
+"""Runs over HTTP: start, follow, look, stop."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from millstream.errors import InputError, MillstreamError, TooLarge
+from millstream.events import encode_json
+from millstream.request import RunRequest, parse_request
+from millstream.server.app_of import millstream_of
+from millstream.server.identity import owner_of
+from millstream.server.negotiate import JSON, NDJSON, SSE, choose
+from millstream.server.problem import problem_of
+from millstream.server.stream import send_stream, send_whole
+from millstream.wire.native import Framing, Ndjson, Sse
+
+if TYPE_CHECKING:
+    from millstream.server.app import Millstream
+
+_FRAMINGS: dict[str, type[Framing]] = {NDJSON: Ndjson, SSE: Sse}
+
+
+class _Start:
+    """`POST /runs`, as plain ASGI: nothing stands between the follower and the transport."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        millstream = millstream_of(request)
+        try:
+            headers = Headers(scope=scope)
+            body = await read_body(request, millstream.settings.max_body_bytes)
+            asked = parse_request(body)
+            form = form_of(asked, headers.get("accept"))
+            owner = await owner_of(request, millstream.identify)
+            run_id, _ = await millstream.supervisor.start(asked, owner)
+            await _send_run(scope, receive, send, millstream, run_id, owner, 0, form)
+        except ClientDisconnect:
+            pass  # it left before it had asked
+        except MillstreamError as error:
+            await problem_of(error)(scope, receive, send)
+
+
+class _Events:
+    """`GET /runs/{run_id}/events?after=n`, as plain ASGI."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        millstream = millstream_of(request)
+        run_id = request.path_params["run_id"]
+        try:
+            owner = await owner_of(request, millstream.identify)
+            after = cursor_of(request)
+            if await millstream.supervisor.at_end(run_id, owner, after):
+                await Response(status_code=204)(scope, receive, send)
+                return
+            form = choose(request.headers.get("accept"), (NDJSON, SSE))
+            await _send_run(scope, receive, send, millstream, run_id, owner, after, form)
+        except MillstreamError as error:
+            await problem_of(error)(scope, receive, send)
+
+
+async def _send_run(
+    scope: Scope, receive: Receive, send: Send, millstream: "Millstream", run_id: str, owner: str, after: int, form: str
+) -> None:
+    headers = [(b"millstream-run", run_id.encode())]
+    heartbeat = millstream.settings.heartbeat
+    async with millstream.supervisor.follow(run_id, owner, after) as follower:
+        if form == JSON:
+            await send_whole(scope, receive, send, follower, heartbeat, headers)
+        else:
+            await send_stream(receive, send, follower, _FRAMINGS[form](), heartbeat, headers)
+
+
+def form_of(request: RunRequest, accept: str | None) -> str:
+    """The media type of the answer: `stream` beats Accept."""
+    if request.stream is not None:
+        return NDJSON if request.stream else JSON
+    return choose(accept, (JSON, NDJSON, SSE))
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The request's body. Raises TooLarge as soon as it exceeds `limit` bytes."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(f"The request body is larger than {limit} bytes (MILLSTREAM_MAX_BODY_BYTES).")
+    return bytes(body)
+
+
+def cursor_of(request: Request) -> int:
+    """The cursor of a reader: `Last-Event-ID` beats `after`; 0 without either."""
+    text = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise InputError("`after` (or Last-Event-ID) must be the seq of the last event that you have, 0 for none.")
+    return int(text)
+
+
+class StopRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`seen`: code points of the answer's Markdown that the reader had on screen; absent means all of it."""
+
+    seen: int | None = None
+
+
+async def snapshot(request: Request) -> Response:
+    millstream = millstream_of(request)
+    owner = await owner_of(request, millstream.identify)
+    found = await millstream.supervisor.snapshot(request.path_params["run_id"], owner)
+    return Response(encode_json(found), 200, {"Cache-Control": "no-store"}, "application/json")
+
+
+async def stop(request: Request) -> Response:
+    millstream = millstream_of(request)
+    body = await read_body(request, millstream.settings.max_body_bytes)
+    seen = None
+    if body.strip():
+        try:
+            seen = msgspec.json.decode(body, type=StopRequest).seen
+        except msgspec.DecodeError as error:
+            raise InputError(f"The request is not valid: {error}.") from error
+    owner = await owner_of(request, millstream.identify)
+    found = await millstream.supervisor.stop(request.path_params["run_id"], owner, seen)
+    return Response(encode_json(found), 200, {"Cache-Control": "no-store"}, "application/json")
+
+
+routes: list[BaseRoute] = [
+    Route("/api/runs", _Start(), methods=["POST"]),
+    Route("/api/runs/{run_id}", snapshot, methods=["GET"]),
+    Route("/api/runs/{run_id}/events", _Events(), methods=["GET"]),
+    Route("/api/runs/{run_id}/stop", stop, methods=["POST"]),
+]

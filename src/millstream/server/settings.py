@@ -1,0 +1,94 @@
+"""Settings: environment variables `MILLSTREAM_*`, then `.env`, then flags, in that rising order."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from millstream.errors import ConfigurationError
+
+ENV_FILE = ".env"
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Every field is the setting `MILLSTREAM_` + its name in capitals; durations are seconds unless they say so."""
+
+    model_config = SettingsConfigDict(env_prefix="MILLSTREAM_", env_file=ENV_FILE, extra="ignore", frozen=True)
+
+    data: Path = Field(Path(".millstream"), description="Folder of the embedded default: runs, conversations, index.")
+    model: str = Field("extractive", description="`extractive`, `openai/NAME`, `azure/DEPLOYMENT`, `scripted/FILE`.")
+    database: str = Field("sqlite", description="Where conversations are kept: `sqlite`.")
+    log: Literal["sqlite", "memory"] = Field("sqlite", description="Where events are kept: `sqlite` or `memory`.")
+    when_unread: Literal["finish", "stop"] | float = Field(
+        "finish", description="A run that nobody reads: `finish`, `stop`, or stop after so many seconds."
+    )
+    hosts: Names = Field((), description="Host names to answer to besides loopback, separated by commas; `*` for any.")
+    origins: Names = Field((), description="Origins of other sites whose pages may use the API, separated by commas.")
+    sources: int = Field(5, ge=1, le=50, description="How many passages an answer is given at most.")
+    prompts: Path | None = Field(None, description="Folder whose files replace the built-in prompts of the same name.")
+    events_kept_hours: float = Field(24, gt=0, description="How long a run's events are kept after its end.")
+    heartbeat: float = Field(15, gt=0, description="A stream silent for so long is sent a heartbeat.")
+    drain: float = Field(30, ge=0, description="After SIGTERM, running answers get so long to end by themselves.")
+    connect_timeout: float = Field(10, gt=0, description="A model must accept the connection within this.")
+    first_token_timeout: float = Field(60, gt=0, description="…send its first token within this.")
+    between_tokens_timeout: float = Field(60, gt=0, description="…and never fall silent for longer than this.")
+    max_body_bytes: int = Field(1024 * 1024, ge=1024, description="A request body larger than this is refused (413).")
+    max_subscriptions: int = Field(32, ge=1, description="Runs that one WebSocket may follow at the same time.")
+    max_running: int = Field(10_000, ge=1, description="Answers in the making at the same time; beyond it 503.")
+    quote_pace: float = Field(30, ge=0, description="Words per second of a quoted answer; 0 for all at once.")
+
+    @field_validator("hosts", "origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("when_unread", mode="before")
+    @classmethod
+    def _seconds(cls, value: Any) -> Any:
+        if isinstance(value, str) and value not in ("finish", "stop"):
+            try:
+                value = float(value)
+            except ValueError:
+                raise ValueError("must be `finish`, `stop` or a number of seconds") from None
+        if isinstance(value, float | int) and value < 0:
+            raise ValueError("must not be negative")
+        return value
+
+    @field_validator("database")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if value != "sqlite":
+            raise ValueError("must be `sqlite`; PostgreSQL is not in this release")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, dotenv_settings, env_settings
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Settings with the flags that are not None. Raises ConfigurationError that names the variable."""
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"MILLSTREAM_{str(first['loc'][0]).upper()}"
+        raise ConfigurationError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def provider_environment() -> Mapping[str, str]:
+    """The variables that model providers define (keys, endpoints): the environment, then `.env`."""
+    return {**os.environ, **{name: value for name, value in dotenv_values(ENV_FILE).items() if value is not None}}

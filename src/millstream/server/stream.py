@@ -1,0 +1,145 @@
+"""One engine for every stream: follow a run and write its frames to an ASGI transport, whatever the framing."""
+
+import asyncio
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from millstream.errors import MODEL_ERROR_STATUS
+from millstream.events import encode_json
+from millstream.follower import Cut, Follower
+from millstream.server.problem import problem
+from millstream.snapshot import Fold, Snapshot
+from millstream.wire.native import Framing
+
+STREAM_HEADERS = [(b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no")]
+
+JSON_HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+
+
+class Reader:
+    """The client's side of one stream: whether it is still there, and how long it has been sent nothing."""
+
+    def __init__(self, receive: Receive, follower: Follower, heartbeat_s: float) -> None:
+        self.gone = False
+        self._receive = receive
+        self._follower = follower
+        self._heartbeat_s = heartbeat_s
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+        self._timer = self._loop.call_later(heartbeat_s, self._tick)
+        self._watch = self._loop.create_task(self._watch_disconnect())
+
+    def sent(self) -> None:
+        self._last = self._loop.time()
+
+    @property
+    def silent(self) -> bool:
+        """A heartbeat is due."""
+        return self._loop.time() - self._last >= self._heartbeat_s
+
+    def close(self) -> None:
+        self._timer.cancel()
+        self._watch.cancel()
+
+    def _tick(self) -> None:
+        # One timer per stream, re-armed only when it fires: nothing per token.
+        left = self._heartbeat_s - (self._loop.time() - self._last)
+        if left <= 0:
+            self._follower.nudge()
+            left = self._heartbeat_s
+        self._timer = self._loop.call_later(left, self._tick)
+
+    async def _watch_disconnect(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        self._follower.nudge()
+
+
+async def send_stream(
+    receive: Receive,
+    send: Send,
+    follower: Follower,
+    framing: Framing,
+    heartbeat_s: float,
+    headers: list[tuple[bytes, bytes]],
+) -> None:
+    """Writes the run until its terminal event, or until the client leaves."""
+    media_type = [(b"content-type", framing.media_type.encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": media_type + STREAM_HEADERS + headers})
+    reader = Reader(receive, follower, heartbeat_s)
+    try:
+        first = follower.cursor + 1
+        while (frames := await follower.read()) is not None:
+            if reader.gone:
+                return
+            body = framing.wrap(first, frames) if frames else framing.heartbeat
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            reader.sent()
+            first = follower.cursor + 1
+    except Cut:
+        pass  # the body ends without a terminal event: the client resumes
+    finally:
+        reader.close()
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def send_whole(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    follower: Follower,
+    heartbeat_s: float,
+    headers: list[tuple[bytes, bytes]],
+) -> None:
+    """Writes the whole answer at once, as JSON.
+
+    The status is withheld until the end: 200, or the failure's own. After `heartbeat_s` of silence it is 200, white
+    space follows as heartbeat, and a failure shows as `state: failed`.
+    """
+    reader = Reader(receive, follower, heartbeat_s)
+    fold = Fold()
+    committed = False
+    try:
+        while (frames := await follower.read()) is not None:
+            if reader.gone:
+                return
+            fold.add_frames(frames)
+            if reader.silent:
+                if not committed:
+                    await send({"type": "http.response.start", "status": 200, "headers": JSON_HEADERS + headers})
+                    committed = True
+                await send({"type": "http.response.body", "body": b" ", "more_body": True})
+                reader.sent()
+    except Cut:
+        pass  # state is still "running": the client asks for the snapshot
+    finally:
+        reader.close()
+    snapshot = fold.snapshot()
+    if committed:
+        await send({"type": "http.response.body", "body": encode_json(snapshot), "more_body": False})
+        return
+    response = whole_response(snapshot)
+    response.raw_headers.extend(headers)
+    await response(scope, receive, send)
+
+
+def whole_response(snapshot: Snapshot) -> Response:
+    """The ended run: its snapshot, or a problem with the failure's status that holds the partial message too."""
+    error = snapshot.message.error
+    if error is None:
+        return Response(encode_json(snapshot), 200, {"Cache-Control": "no-store"}, "application/json")
+    return problem(
+        failure_status(error.code),
+        error.code,
+        error.message,
+        retry_after=error.retry_after,
+        extra={**msgspec.to_builtins(snapshot), "retryable": error.retryable},
+    )
+
+
+def failure_status(code: str) -> int:
+    """The HTTP status of a run that failed with `code`."""
+    return MODEL_ERROR_STATUS.get(code, 503 if code == "interrupted" else 500)
