@@ -124,7 +124,7 @@ def _assemble(pages: Sequence[list[str]]) -> tuple[str, tuple[int, ...]]:
 def _ends_block(lines: Sequence[str], i: int, width: int) -> bool:
     """Whether a paragraph, heading or list item ends with line i, judged by its length and the line ends around."""
     line, following = lines[i], lines[i + 1]
-    if _BULLET.match(following):
+    if _BULLET.match(following) or (_is_capitalised(line) and not following[0].islower()):
         return True
     short = len(line) < 0.75 * width
     if _TERMINATOR.search(line):
@@ -135,9 +135,18 @@ def _ends_block(lines: Sequence[str], i: int, width: int) -> bool:
 def _is_heading(lines: Sequence[str], i: int, width: int) -> bool:
     """A short line in the middle of nowhere: no full stop at its end, and the next one begins anew."""
     line = lines[i]
+    if _is_capitalised(line):
+        return True
     if len(line) >= 0.75 * width or _TERMINATOR.search(line) or line.endswith((",", "-")) or line[0].islower():
         return False
     return i + 1 == len(lines) or not lines[i + 1][0].islower()
+
+
+def _is_capitalised(line: str) -> bool:
+    """Written Like a Title, or IN CAPITALS, and without a full stop."""
+    words = [word for word in _WORD.findall(line) if len(word) > 3]
+    capitals = sum(word[0].isupper() for word in words)
+    return len(words) >= 3 and capitals >= 0.9 * len(words) and not _TERMINATOR.search(line)
 
 
 def _mend_hyphens(line: str, words: set[str]) -> str:

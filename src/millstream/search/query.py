@@ -24,3 +24,25 @@ def query_terms(question: str) -> list[str]:
     words = list(dict.fromkeys(_TERM.findall(question.lower())))
     telling = [word for word in words if word not in STOP_WORDS]
     return (telling or words)[:MAX_TERMS]
+
+
+def stem(word: str) -> str:
+    """The word without its commonest English endings: rough, but the same for a word and its inflections.
+
+    For comparing words outside of an index; the index has the Porter stemmer of SQLite.
+    """
+    for ending, replacement, shortest in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= shortest:
+            word = word[: -len(ending)] + replacement
+            break
+    if len(word) > 4 and word[-1] == word[-2] and word[-1] not in "lsz":
+        word = word[:-1]
+    return word[:-1] if len(word) > 4 and word.endswith("e") else word
+
+
+# (ending, what takes its place, letters that must be left)
+_ENDINGS = (
+    ("ies", "y", 2), ("sses", "ss", 2), ("ations", "at", 3), ("ation", "at", 3), ("ness", "", 3), ("ments", "ment", 3),
+    ("ings", "", 3), ("ing", "", 3), ("edly", "", 3), ("ied", "y", 2), ("ed", "", 3), ("ly", "", 3), ("ss", "ss", 1),
+    ("us", "us", 1), ("es", "e", 2), ("s", "", 2),
+)  # fmt: skip

@@ -1,0 +1,75 @@
+"""The words that models are given: prompt files, the conversation, and sources fenced off as data."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from millstream.errors import ConfigurationError
+from millstream.models import ChatMessage
+from millstream.search import Passage
+
+PromptName = Literal["rag", "chat", "rewrite", "followups"]
+
+_BUILT_IN = Path(__file__).parent / "prompts"
+
+
+class Prompts:
+    """Prompts by name: `NAME.md` in `folder` if it is there, else the one that comes with Millstream."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        if folder is not None and not folder.is_dir():
+            raise ConfigurationError(f"There is no folder of prompts {str(folder)!r}. Check MILLSTREAM_PROMPTS.")
+        self._folder = folder
+
+    def __getitem__(self, name: PromptName) -> str:
+        for folder in (self._folder, _BUILT_IN):
+            if folder is not None and (file := folder / f"{name}.md").is_file():
+                return file.read_text("utf-8").strip()
+        raise KeyError(name)
+
+
+def fence_sources(passages: Sequence[Passage]) -> str:
+    """The passages, numbered from 1, in a form that their own text cannot break out of."""
+    return "\n\n".join(_fenced(n, passage) for n, passage in enumerate(passages, 1))
+
+
+def _fenced(n: int, passage: Passage) -> str:
+    text = passage.text.replace("</source", "<\u200b/source").replace("<source", "<\u200bsource")
+    title = " ".join(passage.title.split()).replace('"', "'").replace("<", "‹").replace(">", "›")
+    return f'<source n="{n}" title="{title}"{_pages(passage)}>\n{text}\n</source>'
+
+
+def _pages(passage: Passage) -> str:
+    if passage.page_start is None:
+        return ""
+    if passage.page_end in (None, passage.page_start):
+        return f' page="{passage.page_start}"'
+    return f' pages="{passage.page_start}-{passage.page_end}"'
+
+
+def within_budget(passages: Sequence[Passage], characters: int) -> list[Passage]:
+    """The first passages that fit into so many characters together, in their order, and at least the first of all."""
+    kept: list[Passage] = []
+    for passage in passages:
+        characters -= len(passage.text)
+        if kept and characters < 0:
+            break
+        kept.append(passage)
+    return kept
+
+
+def recent(messages: Sequence[ChatMessage], characters: int) -> list[ChatMessage]:
+    """The end of a conversation that fits into so many characters; the last message is always there, whole.
+
+    It never begins with an answer, because its question would be missing. The application's own system messages stay.
+    """
+    kept: list[ChatMessage] = []
+    for message in reversed(messages):
+        characters -= len(message.content)
+        if message.role != "system" and kept and characters < 0:
+            break
+        kept.append(message)
+    kept.reverse()
+    while len(kept) > 1 and kept[0].role == "assistant":
+        kept.pop(0)
+    return kept
