@@ -55,6 +55,33 @@ export async function* followRun(
   yield* new RunReader(api, runId, after, surroundings, signal).read();
 }
 
+/**
+ * Starts a run and waits for its whole answer in one piece. A lost connection is made again under the same run id, which
+ * attaches to the run. Throws like `startRun`; a run that failed is a snapshot.
+ */
+export async function* wholeRun(
+  api: Api,
+  request: RunRequest,
+  surroundings: Surroundings,
+  signal: AbortSignal,
+): AsyncGenerator<Update, void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      yield { kind: "snapshot", snapshot: await api.startWhole(request, signal) };
+      return;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof Refusal && error.problem.message !== undefined) {
+        yield { kind: "snapshot", snapshot: await api.snapshot(request.run_id, signal) };
+        return;
+      }
+      if (!(error instanceof Unreachable)) throw error;
+    }
+    yield { kind: "resuming", attempt };
+    await pause(surroundings, signal, attempt);
+  }
+}
+
 type Connect = (signal: AbortSignal) => Promise<Response>;
 
 class RunReader {
@@ -91,7 +118,7 @@ class RunReader {
       if (this.ended) return;
       this.attempt = this.seq > before ? 1 : this.attempt + 1;
       yield { kind: "resuming", attempt: this.attempt };
-      await this.pause(atLeastMs);
+      await pause(this.surroundings, this.signal, this.attempt, atLeastMs);
     }
   }
 
@@ -168,32 +195,31 @@ class RunReader {
     yield { kind: "snapshot", snapshot };
     return moved;
   }
+}
 
-  /** Exponential back-off with full jitter; a wake-up ends it at once. */
-  private pause(atLeastMs: number): Promise<void> {
-    const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (this.attempt - 1));
-    const delay = Math.max(atLeastMs, this.surroundings.random() * ceiling);
-    return new Promise((resolve, reject) => {
-      const aborted = (): void => {
-        settle();
-        reject(this.signal.reason as Error);
-      };
-      const woken = (): void => {
-        settle();
-        resolve();
-      };
-      const cancelTimer = this.surroundings.after(delay, woken);
-      // A wait that the server asked for is kept, whoever wakes.
-      const stopWaking = atLeastMs > 0 ? () => undefined : this.surroundings.onWake(woken);
-      const settle = (): void => {
-        cancelTimer();
-        stopWaking();
-        this.signal.removeEventListener("abort", aborted);
-      };
-      if (this.signal.aborted) aborted();
-      else this.signal.addEventListener("abort", aborted);
-    });
-  }
+/** Exponential back-off with full jitter; a wake-up ends it at once, unless the server asked for the wait. */
+function pause(surroundings: Surroundings, signal: AbortSignal, attempt: number, atLeastMs = 0): Promise<void> {
+  const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempt - 1));
+  const delay = Math.max(atLeastMs, surroundings.random() * ceiling);
+  return new Promise((resolve, reject) => {
+    const settle = (): void => {
+      cancelTimer();
+      stopWaking();
+      signal.removeEventListener("abort", aborted);
+    };
+    const aborted = (): void => {
+      settle();
+      reject(signal.reason as Error);
+    };
+    const woken = (): void => {
+      settle();
+      resolve();
+    };
+    const cancelTimer = surroundings.after(delay, woken);
+    const stopWaking = atLeastMs > 0 ? () => undefined : surroundings.onWake(woken);
+    if (signal.aborted) aborted();
+    else signal.addEventListener("abort", aborted);
+  });
 }
 
 /** One connection that is given up when it falls silent for too long. */
