@@ -61,6 +61,7 @@ async def _serve(millstream: Millstream, listening: socket.socket, url: str, doc
             lifespan="off",
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             server_header=False,
             date_header=False,
             ws_ping_interval=15.0,
@@ -80,7 +81,7 @@ async def _serve(millstream: Millstream, listening: socket.socket, url: str, doc
 
 
 class _Server(uvicorn.Server):
-    """Drains before it stops listening: new runs get 503 with Retry-After, running ones may end by themselves (setting `drain`).
+    """Drains before it stops listening: new runs get 503 with Retry-After, running ones may end (setting `drain`).
 
     A second signal ends the waiting.
     """

@@ -65,20 +65,7 @@ class Millstream:
         self._database: Database | None = None
         self._index: SqliteIndex | None = None
         self._opening = asyncio.Lock()
-        self.app: ASGIApp = self._asgi
-
-        self._starlette = Starlette(
-            routes=[
-                Route("/health", _health, methods=["GET"]),
-                *runs.routes,
-                *conversations.routes,
-                *status.routes,
-                *websocket.routes,
-                *page.routes,
-            ],
-            middleware=_middleware(settings),
-            exception_handlers={MillstreamError: on_error, HTTPException: _on_http_error, Exception: _on_bug},
-        )
+        self.app: ASGIApp = _Application(self, _routed(settings))
 
     # Answers
 
@@ -100,6 +87,10 @@ class Millstream:
         return register if function is None else register(function)
 
     # Life
+
+    @property
+    def is_open(self) -> bool:
+        return self._supervisor is not None
 
     @property
     def supervisor(self) -> Supervisor:
@@ -183,28 +174,49 @@ class Millstream:
         assert self.library is not None
         self.library.start(documents, owner)
 
-    # Serving
 
-    async def _asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+class _Application:
+    """The ASGI application of a Millstream; the first request opens it when no lifespan did."""
+
+    def __init__(self, millstream: Millstream, routed: ASGIApp) -> None:
+        self._millstream = millstream
+        self._routed = routed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._lifespan_protocol(receive, send)
+            await self._lifespan(receive, send)
             return
-        if self._supervisor is None:
-            await self.open()
-        scope["millstream"] = self
-        await self._starlette(scope, receive, send)
+        if not self._millstream.is_open:
+            await self._millstream.open()
+        scope["millstream"] = self._millstream
+        await self._routed(scope, receive, send)
 
-    async def _lifespan_protocol(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            await self.open()
+            await self._millstream.open()
         except MillstreamError as error:
             await send({"type": "lifespan.startup.failed", "message": error.message})
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self.close()
+        await self._millstream.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _routed(settings: Settings) -> Starlette:
+    return Starlette(
+        routes=[
+            Route("/health", _health, methods=["GET"]),
+            *runs.routes,
+            *conversations.routes,
+            *status.routes,
+            *websocket.routes,
+            *page.routes,
+        ],
+        middleware=_middleware(settings),
+        exception_handlers={MillstreamError: on_error, HTTPException: _on_http_error, Exception: _on_bug},
+    )
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
