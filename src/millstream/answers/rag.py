@@ -43,7 +43,7 @@ class RagAnswer:
     """An answer over the documents in `search`, in the words of `model`.
 
     `sources` is how many passages it is given at most, unless the run asks for another number. A file in the folder
-    `prompts` takes the place of the built-in prompt of that name. Raises ConfigurationError when that folder is not there.
+    `prompts` takes the place of the built-in prompt of that name. Raises ConfigurationError when it is not there.
     """
 
     def __init__(self, search: Search, model: ChatModel, sources: int = SOURCES, prompts: Path | None = None) -> None:

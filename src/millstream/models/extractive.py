@@ -27,6 +27,9 @@ WEAK_COVERAGE = 0.28
 WEAK_COVERAGE_OF_ONE_TERM = 0.5
 # Of the best sentence's score, a sentence must have this much to stand beside it.
 GOOD_ENOUGH = 0.55
+PASSAGE = 0.5  # of a sentence's score depends on its passage's
+NUMBER_BONUS = 1.25  # for a number where one was asked for
+LONG = 1000  # characters at which a sentence's score is halved: long ones hold many words by chance
 
 NOT_FOUND = (
     "I found nothing in your documents that answers this. "
@@ -43,7 +46,6 @@ _PIECE = re.compile(r"\s*\S+\s*")
 _ASKS_FOR_NUMBER = re.compile(
     r"\b(?:how (?:many|much|long|often|old|far|large|big)|when|what (?:year|date|percentage))\b"
 )
-_NUMBER_BONUS = 1.25
 
 
 class _Quote(msgspec.Struct, frozen=True):
@@ -90,7 +92,7 @@ def quote(question: str, passages: Sequence[Passage]) -> str:
     terms = [stem(term) for term in query_terms(question)]
     if _is_weak(terms, passages):
         return NOT_FOUND
-    chosen = _best(list(_quotes(passages)), terms, question)
+    chosen = _best(list(_quotes(passages)), terms, question, passages)
     if not chosen:
         return NOT_FOUND
     return "\n\n".join(_paragraphs(chosen, passages))
@@ -128,31 +130,35 @@ def _stems(text: str) -> set[str]:
     return {stem(word) for word in _WORD.findall(text.lower())}
 
 
-def _best(quotes: Sequence[_Quote], terms: Sequence[str], question: str) -> list[_Quote]:
+def _best(quotes: Sequence[_Quote], terms: Sequence[str], question: str, passages: Sequence[Passage]) -> list[_Quote]:
     """The sentences to quote, in the order of the passages and of their text."""
-    distinct = {(quote.text.lower()): quote for quote in reversed(quotes)}  # passages overlap; the first one counts
-    holders = Counter(term for quote in distinct.values() for term in quote.stems.intersection(terms))
-    weights = {term: math.log(1 + len(distinct) / (1 + holders[term])) for term in terms}
-    asks_for_number = bool(_ASKS_FOR_NUMBER.search(question.lower()))
-
-    def score(quote: _Quote) -> float:
-        found = sum(weights[term] for term in quote.stems.intersection(terms))
-        if asks_for_number and any(character.isdigit() for character in quote.text):
-            found *= _NUMBER_BONUS
-        # Long sentences hold many words by chance, and passages are in the order of their fitness.
-        return found / (1 + len(quote.text) / 1000) * (1 - 0.04 * (quote.n - 1))
-
-    ranked = sorted(distinct.values(), key=lambda quote: (-score(quote), quote.n, quote.start))
-    if not ranked or score(ranked[0]) <= 0:
-        return []
-    threshold = GOOD_ENOUGH * score(ranked[0])
+    distinct = list({quote.text.lower(): quote for quote in reversed(quotes)}.values())[::-1]  # passages overlap
+    scores = _scores(distinct, terms, question, passages)
+    ranked = sorted(range(len(distinct)), key=lambda i: -scores[i])
     chosen: list[_Quote] = []
-    for quote in ranked:
-        if score(quote) < threshold or len(chosen) == MAX_SENTENCES:
+    for i in ranked:
+        if scores[i] < GOOD_ENOUGH * scores[ranked[0]] or scores[i] <= 0 or len(chosen) == MAX_SENTENCES:
             break
-        if not any(_says_the_same(quote, other) for other in chosen):
-            chosen.append(quote)
+        if not any(_says_the_same(distinct[i], other) for other in chosen):
+            chosen.append(distinct[i])
     return sorted(chosen, key=lambda quote: (quote.n, quote.start))
+
+
+def _scores(quotes: Sequence[_Quote], terms: Sequence[str], question: str, passages: Sequence[Passage]) -> list[float]:
+    """How well each sentence fits: the rarity of the question's terms in it, and how well its passage fits."""
+    holders = Counter(term for quote in quotes for term in quote.stems.intersection(terms))
+    weights = {term: math.log(1 + len(quotes) / (1 + holders[term])) for term in terms}
+    best_passage = max((passage.score or 0.0 for passage in passages), default=0.0)
+    asks_for_number = bool(_ASKS_FOR_NUMBER.search(question.lower()))
+    scores = []
+    for quote in quotes:
+        score = sum(weights[term] for term in quote.stems.intersection(terms))
+        if asks_for_number and any(character.isdigit() for character in quote.text):
+            score *= NUMBER_BONUS
+        if best_passage:
+            score *= 1 - PASSAGE + PASSAGE * (passages[quote.n - 1].score or 0.0) / best_passage
+        scores.append(score / (1 + len(quote.text) / LONG))
+    return scores
 
 
 def _says_the_same(one: _Quote, other: _Quote) -> bool:
