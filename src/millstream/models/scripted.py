@@ -60,6 +60,7 @@ class ScriptedModel:
         self.calls: deque[Call] = deque(maxlen=KEPT_CALLS)
         self._script = script
         self._asked = 0
+        self._was_asked = asyncio.Event()
         self._timeouts = timeouts
         self._sleep = sleep
 
@@ -81,6 +82,7 @@ class ScriptedModel:
         self._asked += 1
         call = Call(prompt, options)
         self.calls.append(call)
+        self._was_asked.set()
         try:
             async with aclosing(self._play(scripted, call)) as outputs:
                 async for output in outputs:
@@ -92,6 +94,12 @@ class ScriptedModel:
         finally:
             if call.state == "running":
                 call.state = "cancelled"
+
+    async def asked(self, count: int = 1) -> None:
+        """Waits until the model was asked `count` times in all."""
+        while self._asked < count:
+            self._was_asked.clear()
+            await self._was_asked.wait()
 
     async def close(self) -> None:
         """Nothing to release."""

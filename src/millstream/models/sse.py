@@ -46,10 +46,7 @@ class SSESplitter:
         self._keep(blocks.pop())
         events = []
         for block in blocks:
-            if block.startswith(b"data: ") and b"\n" not in block:
-                data = block[6:]
-            else:
-                data = _data(block)
+            data = block[6:] if block.startswith(b"data: ") and b"\n" not in block else _data(block)
             if data:
                 events.append(data)
         return events

@@ -46,10 +46,11 @@ KEPT_ANSWERS = 10_000
 class Answer:
     """One request for an answer and what became of it. Times are `time.monotonic()` seconds.
 
-    `tokens` counts the pieces that were sent; `finished` is true when all of the script was. `closed` is set when the
-    answer is over in either way, so that a test can wait for it.
+    `client` is the other end of its connection. `tokens` counts the pieces that were sent; `finished` is true when all
+    of the script was. `closed` is set when the answer is over in either way, so that a test can wait for it.
     """
 
+    client: tuple[str, int] | None
     path: str
     headers: Mapping[str, str]
     body: Any
@@ -158,6 +159,7 @@ class ModelServer:
     ) -> web.StreamResponse:
         body = await request.read()
         answer = Answer(
+            client=request.transport.get_extra_info("peername") if request.transport else None,
             path=request.path_qs,
             headers=dict(request.headers),
             body=_decoded(body),

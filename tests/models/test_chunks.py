@@ -1,0 +1,210 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from model_contract import merged
+
+from millstream.errors import ModelError
+from millstream.models import Finish, ModelOutput, Reasoning, Text, TokenUsage
+from millstream.models.chunks import MAX_CHUNK_BYTES, ChunkTranslator, completion
+
+
+def frame(chunk: object) -> bytes:
+    return b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\n\n"
+
+
+def delta(finish_reason: str | None = None, **fields: Any) -> bytes:
+    return frame({"id": "c", "choices": [{"index": 0, "delta": fields, "finish_reason": finish_reason}]})
+
+
+DONE = b"data: [DONE]\n\n"
+USAGE = frame({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}})
+
+
+def translate(*reads: bytes) -> tuple[list[ModelOutput], ModelError | None]:
+    translator = ChunkTranslator("host")
+    outputs: list[ModelOutput] = []
+    for read in reads:
+        outputs += translator.feed(read)
+        if translator.failure is not None or translator.done:
+            break
+    if translator.failure is None:
+        outputs += translator.end()
+    return outputs, translator.failure
+
+
+def test_pieces_of_one_read_are_one_text() -> None:
+    translator = ChunkTranslator("host")
+    assert translator.feed(delta(content="a") + delta(content="b") + delta(content="c")) == [Text("abc")]
+    assert translator.feed(delta(content="d")) == [Text("d")]
+
+
+def test_reasoning_and_text_of_one_read_stay_in_order() -> None:
+    read = delta(reasoning="a") + delta(reasoning="b") + delta(content="c") + delta(reasoning="d") + delta(content="e")
+    assert ChunkTranslator("host").feed(read) == [Reasoning("ab"), Text("c"), Reasoning("d"), Text("e")]
+
+
+def test_azures_odd_chunks_are_ordinary() -> None:
+    outputs, failure = translate(
+        frame(
+            {
+                "id": "",
+                "object": "",
+                "created": 0,
+                "model": "",
+                "choices": [],
+                "prompt_filter_results": [{"prompt_index": 0}],
+            }
+        ),
+        delta(role="assistant", content=""),
+        delta(content="Yes"),
+        frame(
+            {"id": "c", "choices": [{"index": 0, "finish_reason": None, "content_filter_offsets": {"check_offset": 1}}]}
+        ),
+        delta("stop"),
+        frame({"id": "", "choices": [{"index": 0, "finish_reason": None, "content_filter_results": {}}]}),
+        USAGE,
+        DONE,
+    )
+    assert failure is None
+    assert outputs == [Text("Yes"), TokenUsage(5, 2), Finish("stop")]
+
+
+def test_the_filters_late_verdict_overrules_stop() -> None:
+    late = frame({"id": "", "choices": [{"index": 0, "finish_reason": "content_filter"}]})
+    assert translate(delta(content="x"), delta("stop"), late, delta("stop"), DONE)[0][-1] == Finish("content_filter")
+
+
+@pytest.mark.parametrize("reason", ["tool_calls", "function_call", "end_turn", "eos"])
+def test_a_reason_that_is_not_ours_is_stop(reason: str) -> None:
+    assert translate(delta(content="x"), delta(reason), DONE)[0][-1] == Finish("stop")
+
+
+def test_an_empty_reason_is_none() -> None:
+    assert translate(delta("", content="x"), delta("length"), DONE)[0][-1] == Finish("length")
+
+
+@pytest.mark.parametrize("order", [(USAGE, delta("stop")), (delta("stop"), USAGE)])
+def test_usage_may_come_before_or_after_the_finish_reason(order: tuple[bytes, bytes]) -> None:
+    assert translate(delta(content="x"), *order, DONE)[0][1:] == [TokenUsage(5, 2), Finish("stop")]
+
+
+def test_the_last_of_running_totals_counts() -> None:
+    running = frame({"choices": [{"delta": {"content": "x"}}], "usage": {"prompt_tokens": 5, "completion_tokens": 1}})
+    assert translate(running, USAGE, delta("stop"), DONE)[0][1:] == [TokenUsage(5, 2), Finish("stop")]
+
+
+def test_nulls_are_absences() -> None:
+    chunk = {
+        "choices": [
+            {"delta": {"content": None, "reasoning_content": None, "role": "assistant"}, "finish_reason": None}
+        ],
+        "usage": None,
+        "error": None,
+    }
+    assert translate(frame(chunk), frame({"choices": None}), delta("stop", content="x"), DONE)[0] == [
+        Text("x"),
+        Finish("stop"),
+    ]
+
+
+def test_a_refusal_is_read_out() -> None:
+    assert translate(delta(refusal="I can't."), delta("stop"), DONE)[0][0] == Text("I can't.")
+
+
+def test_a_last_event_without_its_blank_line_counts_when_it_is_whole() -> None:
+    outputs, failure = translate(delta(content="a"), delta("stop", content="b").rstrip())
+    assert (outputs, failure) == ([Text("a"), Text("b"), Finish("stop")], None)
+
+
+def test_a_last_event_that_was_cut_is_an_interruption_not_nonsense() -> None:
+    outputs, failure = translate(delta(content="a"), delta(content="b")[:-9])
+    assert outputs == [Text("a")]
+    assert failure is not None
+    assert failure.code == "model-interrupted"
+
+
+def test_an_unclosed_think_is_reasoning() -> None:
+    assert translate(delta(content="<think>h"), delta("length", content="m</thi"), DONE)[0] == [
+        Reasoning("h"),
+        Reasoning("m"),
+        Reasoning("</thi"),
+        Finish("length"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "retryable"),
+    [
+        ({"message": "slow down", "code": "rate_limit_exceeded"}, "model-rate-limited", True),
+        ({"message": "slow down", "code": 429}, "model-rate-limited", True),
+        ({"message": "slow down", "type": "rate_limit_error"}, "model-rate-limited", True),
+        ({"message": "pay", "code": "insufficient_quota"}, "model-rate-limited", False),
+        ({"message": "filtered", "code": "content_filter"}, "model-content-filter", False),
+        ({"message": "broken", "type": "server_error"}, "model-interrupted", True),
+        ("broken", "model-interrupted", True),
+        ({}, "model-interrupted", True),
+    ],
+)
+def test_an_error_frame_is_a_failure_with_its_code(error: object, code: str, retryable: bool) -> None:
+    outputs, failure = translate(delta(content="Half") + frame({"error": error}) + delta(content="ignored"))
+    assert outputs == [Text("Half")]
+    assert failure is not None
+    assert (failure.code, failure.retryable) == (code, retryable)
+
+
+@pytest.mark.parametrize(
+    "nonsense", [b"{", b"[]", b"nope", b'{"choices":5}', b'{"choices":[{"delta":{"content":7}}]}', b'"\xff"']
+)
+def test_what_is_not_a_chunk_is_malformed_and_what_came_before_counts(nonsense: bytes) -> None:
+    outputs, failure = translate(delta(content="Fine") + b"data: " + nonsense + b"\n\n" + delta(content="late"))
+    assert outputs == [Text("Fine")]
+    assert failure is not None
+    assert failure.code == "model-malformed"
+
+
+def test_an_event_without_end_is_given_up() -> None:
+    translator = ChunkTranslator("host")
+    for _ in range(MAX_CHUNK_BYTES // 2**20 + 1):
+        translator.feed(b"x" * 2**20)
+    assert translator.failure is not None
+    assert translator.failure.code == "model-malformed"
+
+
+@pytest.mark.parametrize("body", [b"{", b"{}", b'{"choices":[]}', b'{"choices":[{"text":"old"}]}'])
+def test_a_whole_answer_without_a_message_is_malformed(body: bytes) -> None:
+    with pytest.raises(ModelError) as failure:
+        completion("host", body)
+    assert failure.value.code == "model-malformed"
+
+
+def test_a_whole_answer_that_is_an_error_fails() -> None:
+    with pytest.raises(ModelError, match="model crashed"):
+        completion("host", b'{"error":{"message":"model crashed"}}')
+
+
+pieces = st.sampled_from(["a", " b", "🦊", "\n", "<think>", "</think>", "é\u2028", '"\\'])
+chunks = st.one_of(
+    st.builds(lambda text: delta(content=text), pieces),
+    st.builds(lambda text: delta(reasoning_content=text), pieces),
+    st.builds(lambda text: delta(reasoning=text, content=text), pieces),
+    st.sampled_from([USAGE, delta("stop"), delta("length"), delta("content_filter"), b": ping\n\n", b"data: {\n\n"]),
+    st.just(frame({"error": {"message": "x"}})),
+)
+
+
+@given(
+    stream=st.lists(chunks, max_size=12).map(b"".join),
+    done=st.booleans(),
+    places=st.lists(st.integers(0, 10_000), max_size=12),
+)
+def test_any_chunking_gives_the_same_answer(stream: bytes, done: bool, places: list[int]) -> None:
+    stream += DONE if done else b""
+    ends = sorted(place % (len(stream) + 1) for place in places)
+    reads = [stream[start:end] for start, end in zip([0, *ends], [*ends, len(stream)], strict=True)]
+    cut_outputs, cut_failure = translate(*reads)
+    outputs, failure = translate(stream)
+    assert merged(cut_outputs) == merged(outputs)
+    assert (cut_failure and cut_failure.message) == (failure and failure.message)

@@ -1,0 +1,87 @@
+import json
+from pathlib import Path
+
+import pytest
+from model_contract import collect, said
+
+from millstream.errors import ConfigurationError
+from millstream.models.configure import AZURE_API_VERSION, create_model
+from millstream.models.script import Script
+from millstream.models.timeouts import Timeouts
+from millstream.testing import ModelServer
+
+TIMEOUTS = Timeouts()
+
+
+async def test_openai_takes_its_variables_from_the_given_environment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://elsewhere.invalid/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "elsewhere")
+    async with ModelServer(Script.words("hello"), key="k") as server:
+        environ = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "k", "OPENAI_ORG_ID": "org-1"}
+        model = create_model("openai/org/fox:7b", environ=environ, timeouts=TIMEOUTS)
+        assert said(await collect(model)) == "hello"
+        await model.close()
+        answer = server.answers[0]
+    assert model.name == "openai/org/fox:7b"
+    assert not model.quotes
+    assert answer.body["model"] == "org/fox:7b"
+    assert answer.headers["OpenAI-Organization"] == "org-1"
+
+
+async def test_a_compatible_server_needs_no_key() -> None:
+    async with ModelServer(Script.words("hello")) as server:
+        model = create_model("openai/llama", environ={"OPENAI_BASE_URL": server.base_url}, timeouts=TIMEOUTS)
+        assert said(await collect(model)) == "hello"
+        await model.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "asked"), [(None, AZURE_API_VERSION), ("2025-04-01-preview", "2025-04-01-preview")]
+)
+async def test_azure_is_configured_by_its_variables(version: str | None, asked: str) -> None:
+    async with ModelServer(Script.words("hello"), key="k", models=frozenset({"my-fox"})) as server:
+        environ = {"AZURE_OPENAI_ENDPOINT": server.origin + "/", "AZURE_OPENAI_API_KEY": "k"}
+        if version:
+            environ["OPENAI_API_VERSION"] = version
+        model = create_model("azure/my-fox", environ=environ, timeouts=TIMEOUTS)
+        assert said(await collect(model)) == "hello"
+        await model.close()
+        answer = server.answers[0]
+    assert model.name == "azure/my-fox"
+    assert answer.path == f"/openai/deployments/my-fox/chat/completions?api-version={asked}"
+
+
+async def test_a_script_file_is_a_model(tmp_path: Path) -> None:
+    file = tmp_path / "demo.json"
+    file.write_text(json.dumps({"calls": [{"steps": [{"type": "text", "text": "from a file"}]}]}))
+    model = create_model(f"scripted/{file}", environ={}, timeouts=TIMEOUTS)
+    assert said(await collect(model)) == "from a file"
+    assert model.name == "scripted/demo"
+
+
+def test_extractive_needs_nothing() -> None:
+    model = create_model("extractive", environ={}, timeouts=TIMEOUTS)
+    assert model.quotes
+
+
+@pytest.mark.parametrize(
+    ("name", "environ", "message"),
+    [
+        ("openai/gpt", {}, "set OPENAI_API_KEY, or OPENAI_BASE_URL"),
+        ("openai/gpt", {"OPENAI_API_KEY": ""}, "set OPENAI_API_KEY"),
+        ("openai/gpt", {"OPENAI_BASE_URL": "localhost:11434"}, "OPENAI_BASE_URL is 'localhost:11434'"),
+        ("azure/fox", {}, "set AZURE_OPENAI_ENDPOINT"),
+        ("azure/fox", {"AZURE_OPENAI_ENDPOINT": "fox.openai.azure.com"}, "AZURE_OPENAI_ENDPOINT is"),
+        ("azure/fox", {"AZURE_OPENAI_ENDPOINT": "https://fox.openai.azure.com"}, "set AZURE_OPENAI_API_KEY"),
+        ("local/model.gguf", {}, "not.*in this release.*OPENAI_BASE_URL"),
+        ("scripted/gone.json", {}, "gone.json cannot be read"),
+        ("gpt-4o", {}, "must be extractive, openai/NAME"),
+        ("openai", {}, "must be"),
+        ("openai/", {}, "must be"),
+        ("extractive/x", {}, "must be"),
+        ("", {}, "must be"),
+    ],
+)
+def test_what_is_missing_is_named(name: str, environ: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        create_model(name, environ=environ, timeouts=TIMEOUTS)
