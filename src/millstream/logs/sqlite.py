@@ -34,8 +34,10 @@ CREATE TABLE batches (
 ) WITHOUT ROWID;
 """
 
-_COLUMNS = "run_id, owner, conversation_id, message_id, fingerprint, created, state, epoch, last_seq, durable_seq, ended,"
-    " pruned"
+_COLUMNS = (
+    "run_id, owner, conversation_id, message_id, fingerprint, created, state, epoch, last_seq, durable_seq, ended, "
+    "pruned"
+)
 
 
 def _record(row: Sequence[object]) -> RunRecord:
