@@ -10,7 +10,6 @@
     ├── TooLarge              413   a stated limit was exceeded
     ├── Unavailable           503   not now: draining, or a store cannot be reached
     ├── ConfigurationError     –    a setting is wrong; found at start-up, exit code 2
-    ├── LeaseLost              –    another process has taken the run over (never shown to a user)
     └── RunError                    ends a run as `run.failed` with the same code, message, retryable, retry_after
         └── ModelError              the language model refused, failed or fell silent
 
@@ -79,10 +78,6 @@ class Unavailable(MillstreamError):
 
 class ConfigurationError(MillstreamError):
     code = "configuration"
-
-
-class LeaseLost(MillstreamError):
-    code = "lease-lost"
 
 
 class RunError(MillstreamError):

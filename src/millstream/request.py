@@ -34,9 +34,9 @@ class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
     sources: int | None = None
     recording: str | None = None
 
-    @property
-    def model(self) -> ModelOptions:
-        return ModelOptions(self.temperature, self.max_output_tokens, self.reasoning_effort)
+    def of_model(self, *, paced: bool) -> ModelOptions:
+        """The part that a model is given."""
+        return ModelOptions(self.temperature, self.max_output_tokens, self.reasoning_effort, paced)
 
 
 class RunRequest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -76,6 +76,7 @@ class Run:
         messages: Sequence[ChatMessage],
         options: RunOptions,
         continued: Message | None = None,
+        paced: bool = True,
         sleep: Any = asyncio.sleep,
     ) -> None:
         record = producer.record
@@ -86,6 +87,7 @@ class Run:
         self.messages = messages
         self.question = messages[-1].content if messages else ""
         self.options = options
+        self._model_options = options.of_model(paced=paced)
         self.continued = continued  # the partial answer that this run goes on with
         self.finished = False
         self._sources: dict[str, int] = {}  # source_id → n
@@ -167,9 +169,11 @@ class Run:
     # Words
 
     def write(self, text: str) -> None:
-        """Adds Markdown to the answer. Raises RuntimeError after `finish`."""
+        """Adds Markdown to the answer. Raises RuntimeError after `finish`, TypeError when it is not a string."""
         if self.finished:
             raise RuntimeError("the words of this run are finished; write before followups() or finish()")
+        if not isinstance(text, str):
+            raise TypeError(f"an answer is made of strings, not of {type(text).__name__}")
         marks = self._marks
         if marks is None:
             self._producer.text(text)
@@ -178,7 +182,9 @@ class Run:
             self._write_piece(piece)
 
     def think(self, text: str) -> None:
-        """Adds to the model's reasoning."""
+        """Adds to the model's reasoning. Raises TypeError when it is not a string."""
+        if not isinstance(text, str):
+            raise TypeError(f"reasoning is made of strings, not of {type(text).__name__}")
         self._producer.reasoning(text)
 
     def finish(self, reason: FinishReason | None = None) -> None:
@@ -266,7 +272,7 @@ class Run:
         for number in range(1, MODEL_TRIES + 1):
             begun = False
             try:
-                async with aclosing(model.stream(prompt, self.options.model)) as outputs:
+                async with aclosing(model.stream(prompt, self._model_options)) as outputs:
                     self._asked = None if model.quotes else prompt
                     self._call_characters = 0
                     finish: Finish | None = None
@@ -286,9 +292,10 @@ class Run:
                 self._reason = finish.reason
                 return
             except ModelError as error:
+                if not begun:
+                    self._asked = None  # a call that was refused costs nothing
                 if begun or not error.retryable or number == MODEL_TRIES:
                     raise
-                self._asked = None
                 wait = error.retry_after if error.retry_after is not None else FIRST_WAIT_S * 2 ** (number - 1)
                 if wait > LONGEST_WAIT_S:
                     raise

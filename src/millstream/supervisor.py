@@ -4,9 +4,9 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -42,6 +42,8 @@ REAP_INTERVAL_S = 10.0
 PRUNE_INTERVAL_S = 600.0
 # A cancelled answer may clean up this long before it is left behind.
 CLEANUP_S = 5.0
+# Whoever started a run reads it at once; one that nobody has come to read after this counts as unread.
+UNCLAIMED_S = 5.0
 
 
 class Registered(msgspec.Struct, frozen=True):
@@ -60,6 +62,7 @@ class _Live:
         self.when_unread = when_unread
         self.readers = 0
         self.task: asyncio.Task[None] | None = None
+        self.filed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.unread_timer: asyncio.TimerHandle | None = None
 
     def end(self, event: Event, state: RunState) -> None:
@@ -108,6 +111,7 @@ class Supervisor:
         self._max_running = max_running
         self._flusher = Flusher(log)
         self._live: dict[str, _Live] = {}
+        self._starting: set[asyncio.Task[tuple[str, bool]]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._housekeeping: list[asyncio.Task[None]] = []
         self._draining = False
@@ -127,11 +131,15 @@ class Supervisor:
     async def close(self, drain_s: float = 0.0) -> None:
         """No new runs; running ones get `drain_s` seconds, the rest end as `run.failed code=interrupted`."""
         self._draining = True
-        tasks = [live.task for live in self._live.values() if live.task is not None]
-        if tasks and drain_s > 0:
-            await asyncio.wait(tasks, timeout=drain_s)
-        for live in list(self._live.values()):
+        if self._starting:
+            await asyncio.wait(self._starting, timeout=CLEANUP_S)
+        lives = list(self._live.values())
+        if lives and drain_s > 0:
+            await asyncio.wait([live.filed for live in lives], timeout=drain_s)
+        for live in lives:
             live.abort(interrupted(), "failed")
+        if lives:
+            await asyncio.wait([live.filed for live in lives], timeout=CLEANUP_S)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLEANUP_S)
         for task in self._housekeeping:
@@ -151,12 +159,21 @@ class Supervisor:
     # Starting
 
     async def start(
-        self, request: RunRequest, owner: str, *, when_unread: WhenUnread | None = None
+        self, request: RunRequest, owner: str, *, when_unread: WhenUnread | None = None, paced: bool = True
     ) -> tuple[str, bool]:
         """Starts the run, or finds the same one already started; returns its id and whether it is new.
 
+        `when_unread` replaces this process's policy. `paced` is false when nobody watches the words come.
+
+        A caller that is cancelled meanwhile does not take the run with it.
         Raises Conflict (the id belongs to another request or owner), Unavailable (draining), NotFound, InputError.
         """
+        starting = asyncio.create_task(self._start(request, owner, when_unread))
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
+        return await asyncio.shield(starting)
+
+    async def _start(self, request: RunRequest, owner: str, when_unread: WhenUnread | None) -> tuple[str, bool]:
         run_id = request.run_id or uuid.uuid4().hex
         fingerprint = request.fingerprint()
         if request.run_id is not None:
@@ -172,7 +189,7 @@ class Supervisor:
         if registered is None:
             names = ", ".join(sorted(self._answers)) or "none"
             raise InputError(
-                f"There is no answer named {request.answer!r} here; there are: {names}.",
+                f"There is no answer named {request.answer or 'default'!r} here; there are: {names}.",
                 code="unknown-answer",
             )
         turn = await resolve_turn(request, owner, self)
@@ -199,16 +216,22 @@ class Supervisor:
             _same(stored, owner, fingerprint)
             return run_id, False
         producer = Producer(record, frame, started_at, self._flusher.dirty)
-        run = Run(producer, messages=turn.messages, options=request.options, continued=turn.continued)
+        run = Run(producer, messages=turn.messages, options=request.options, continued=turn.continued, paced=paced)
         live = _Live(producer, run, self._when_unread if when_unread is None else when_unread)
         self._live[run_id] = live
-        live.task = asyncio.create_task(self._execute(live, registered.answer), name=f"run-{run_id}")
-        self._tasks.add(live.task)
-        live.task.add_done_callback(self._tasks.discard)
+        live.task = self._own(self._execute(live, registered.answer), f"run-{run_id}")
+        producer.end_reached().add_done_callback(lambda _: self._own(self._conclude(live), f"file-{run_id}"))
+        self._unread(live, UNCLAIMED_S)
         return run_id, True
 
+    def _own(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     async def _execute(self, live: _Live, answer: Answer) -> None:
-        """Runs the answer and ends the run, whatever happens; then waits until the end is durable and files it."""
+        """Runs the answer and ends the run, whatever happens."""
         run = live.run
         try:
             await answer(run)
@@ -238,14 +261,19 @@ class Supervisor:
                 ),
                 "failed",
             )
-        try:
-            await asyncio.shield(live.producer.end_reached())
-        finally:
-            if live.unread_timer is not None:
-                live.unread_timer.cancel()
-            self._live.pop(run.id, None)
-        if not live.producer.lost:
-            await self._file(run.id)
+
+    async def _conclude(self, live: _Live) -> None:
+        """The run's end is durable, or another process has the run. The answer may still be cleaning up."""
+        run_id = live.producer.run_id
+        if live.unread_timer is not None:
+            live.unread_timer.cancel()
+        self._live.pop(run_id, None)
+        if live.producer.lost:
+            logger.warning("run %s was taken over by another process", run_id)
+            live.cancel()
+        else:
+            await self._file(run_id)
+        live.filed.set_result(None)
 
     async def _file(self, run_id: str) -> None:
         """Puts the ended run's snapshot into its conversation."""
@@ -284,14 +312,14 @@ class Supervisor:
             raise _ahead(after)
         yield Follower(self.log, run_id, after, None)
 
-    def _unread(self, live: _Live) -> None:
+    def _unread(self, live: _Live, at_least_s: float = 0.0) -> None:
         if live.when_unread == "finish" or live.producer.closed:
             return
-        if live.when_unread == "stop":
+        seconds = max(at_least_s, 0.0 if live.when_unread == "stop" else float(live.when_unread))
+        if seconds == 0:
             live.stop(None)
         else:
-            loop = asyncio.get_running_loop()
-            live.unread_timer = loop.call_later(float(live.when_unread), live.stop, None)
+            live.unread_timer = asyncio.get_running_loop().call_later(seconds, live.stop, None)
 
     async def at_end(self, run_id: str, owner: str, after: int) -> bool:
         """Whether a reader with this cursor has already had the terminal event."""
@@ -359,8 +387,7 @@ class Supervisor:
             live = self._live.get(run_id)
             if live is not None:
                 live.stop(None)
-                if live.task is not None:
-                    await asyncio.wait([live.task], timeout=CLEANUP_S)
+                await asyncio.wait([live.filed], timeout=CLEANUP_S)
         await self.conversations.delete(owner, conversation_id)
         await self.log.delete(run_ids)
 
@@ -397,9 +424,7 @@ class Supervisor:
         for run_id in await self.log.renew(leases):
             live = self._live.get(run_id)
             if live is not None and not live.producer.closed:
-                logger.warning("run %s was taken over by another process", run_id)
                 live.producer.lose()
-                live.cancel()
 
     async def _every(self, seconds: float, job: Callable[[], Awaitable[object]]) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from millstream.cli.terminal import Printer
 from millstream.client import Client
 from millstream.errors import RunError
-from millstream.events import AnyEvent, encode, encode_json
+from millstream.events import AnyEvent, decode, encode, encode_json
 from millstream.folder import serving
 from millstream.server.settings import Settings, load_settings
 from millstream.snapshot import Fold, Snapshot
@@ -49,9 +50,10 @@ def ask(
 async def _ask(
     request: dict[str, Any], settings: Settings, url: str | None, *, as_json: bool, stream: bool
 ) -> Snapshot:
-    fold = Fold()
     printer = Printer(sys.stdout, sys.stderr)
-    async with aclosing(_events(request, settings, url)) as events:
+    fold = Fold()
+    events = _remote(request, url) if url is not None else _local(request, settings, paced=stream)
+    async with aclosing(events):
         async for event in events:
             fold.add(event)
             if stream and as_json:
@@ -60,34 +62,41 @@ async def _ask(
             elif stream:
                 printer.show(event)
     snapshot = fold.snapshot()
-    if not stream:
-        if as_json:
-            sys.stdout.write(encode_json(snapshot).decode() + "\n")
-        else:
-            printer.show_whole(snapshot)
+    if not stream and as_json:
+        sys.stdout.write(encode_json(snapshot).decode() + "\n")
+    elif not stream:
+        printer.show_whole(snapshot)
     error = snapshot.message.error
     if error is not None:
         raise RunError(error.message, code=error.code, retryable=error.retryable)
     return snapshot
 
 
-async def _events(request: dict[str, Any], settings: Settings, url: str | None) -> AsyncGenerator[AnyEvent, None]:
-    if url is not None:
-        async with Client(url) as client, aclosing(client.stream(request)) as events:
+async def _remote(request: dict[str, Any], url: str) -> AsyncGenerator[AnyEvent, None]:
+    """The events from a server. Interrupting the command stops the run there."""
+    run_id = uuid.uuid4().hex
+    async with Client(url) as client, aclosing(client.stream({**request, "run_id": run_id})) as events:
+        try:
             async for event in events:
                 yield event
-        return
-    from millstream.events import decode
+        except asyncio.CancelledError:
+            await client.stop(run_id)
+            raise
+
+
+async def _local(request: dict[str, Any], settings: Settings, *, paced: bool) -> AsyncGenerator[AnyEvent, None]:
+    """The events of a run in this process."""
+    # Here, so that asking a server does not wait for the server's own modules.
     from millstream.request import request_from
     from millstream.server.app import Millstream
 
     millstream = Millstream(settings)
     async with millstream.lifespan():
         supervisor = millstream.supervisor
-        run_id, _ = await supervisor.start(request_from(request), "local", when_unread="stop")
+        run_id, _ = await supervisor.start(request_from(request), "local", when_unread="stop", paced=paced)
         async with supervisor.follow(run_id, "local") as follower:
             while (frames := await follower.read()) is not None:
                 for frame in frames.splitlines():
-                    known = decode(frame)
-                    if known is not None:
-                        yield known
+                    event = decode(frame)
+                    if event is not None:
+                        yield event

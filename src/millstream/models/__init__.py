@@ -34,11 +34,15 @@ class Prompt(msgspec.Struct, frozen=True):
 
 
 class ModelOptions(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Sampling options of one call; None leaves the provider's default."""
+    """Options of one call; None leaves the provider's default.
+
+    `paced` is false when nobody watches the words come: a model that paces itself for a reader then need not.
+    """
 
     temperature: float | None = None
     max_output_tokens: int | None = None
     reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None
+    paced: bool = True
 
 
 class Text(msgspec.Struct, frozen=True, gc=False):

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from millstream.errors import ConfigurationError
 from millstream.models import ChatModel
+from millstream.models.extractive import WORDS_PER_SECOND, ExtractiveModel
 from millstream.models.timeouts import Timeouts
 
 # The newest version of Azure's API that is generally available and dated; a newer one is set by OPENAI_API_VERSION.
@@ -23,16 +24,18 @@ AZURE_API_VERSION = "2024-10-21"
 _FORMS = "extractive, openai/NAME, azure/DEPLOYMENT or scripted/FILE"
 
 
-def create_model(name: str, *, environ: Mapping[str, str], timeouts: Timeouts) -> ChatModel:
+def create_model(
+    name: str, *, environ: Mapping[str, str], timeouts: Timeouts, quote_pace: float = WORDS_PER_SECOND
+) -> ChatModel:
     """The model that `name` names, configured by the providers' own variables in `environ`. Nothing is contacted yet.
+
+    `quote_pace` is the pace of `extractive`, in words per second.
 
     Raises ConfigurationError, saying which variable to set.
     """
     provider, _, rest = name.strip().partition("/")
     if provider == "extractive" and not rest:
-        from millstream.models.extractive import ExtractiveModel
-
-        return ExtractiveModel()
+        return ExtractiveModel(quote_pace)
     create = {"openai": _openai, "azure": _azure, "scripted": _scripted}.get(provider)
     if provider == "local" and rest:
         raise ConfigurationError(

@@ -74,7 +74,7 @@ class ExtractiveModel:
     async def stream(self, prompt: Prompt, options: ModelOptions) -> AsyncGenerator[ModelOutput, None]:
         """See `ChatModel.stream`."""
         answer = quote(prompt.question, prompt.passages)
-        if self._pause:
+        if self._pause and options.paced:
             for number, piece in enumerate(_PIECE.findall(answer)):
                 if number:
                     await self._sleep(self._pause)

@@ -105,12 +105,9 @@ class Millstream:
             if self._supervisor is not None:
                 return
             settings = self.settings
+            timeouts = Timeouts(settings.connect_timeout, settings.first_token_timeout, settings.between_tokens_timeout)
             model = create_model(
-                settings.model,
-                environ=provider_environment(),
-                timeouts=Timeouts(
-                    settings.connect_timeout, settings.first_token_timeout, settings.between_tokens_timeout
-                ),
+                settings.model, environ=provider_environment(), timeouts=timeouts, quote_pace=settings.quote_pace
             )
             folder = DataFolder(settings.data)
             folder.lock()

@@ -37,7 +37,7 @@ class _Start:
             asked = parse_request(body)
             form = form_of(asked, headers.get("accept"))
             owner = await owner_of(request, millstream.identify)
-            run_id, _ = await millstream.supervisor.start(asked, owner)
+            run_id, _ = await millstream.supervisor.start(asked, owner, paced=form != JSON)
             await _send_run(scope, receive, send, millstream, run_id, owner, 0, form)
         except ClientDisconnect:
             pass  # it left before it had asked
