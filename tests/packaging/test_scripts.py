@@ -102,14 +102,14 @@ def test_an_old_python_is_named_with_what_to_do(project: Path, tmp_path: Path) -
 
 
 def test_without_root_and_sudo_it_says_what_to_install(project: Path, tmp_path: Path) -> None:
-    """Here the browser is what is missing: PATH has neither a browser nor sudo."""
-    for name in ("cat", "dirname", "mktemp", "rm", "sh", "tail"):
+    """Here Python is what is missing: PATH has neither Python nor sudo."""
+    for name in ("cat", "cksum", "dirname", "find", "head", "mktemp", "rm", "sort"):
         (tmp_path / name).symlink_to(shutil.which(name) or name)
     program(tmp_path / "id", "echo 1000")
     program(tmp_path / "apt-get", f"touch {tmp_path}/called")
-    done = run(project / "scripts/setup", "test", PATH=str(tmp_path))
+    done = run(project / "scripts/setup", "run", PATH=str(tmp_path), PYTHON="")
     assert done.returncode == 1
-    assert "apt-get install chromium" in done.stderr
+    assert "apt-get install python3 python3-venv" in done.stderr
     assert "as root or as a user with sudo" in done.stderr
     assert not (tmp_path / "called").exists()
 
