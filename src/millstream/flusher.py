@@ -33,13 +33,6 @@ class Flusher:
         elif self._timer is None and self._task is None:
             self._timer = asyncio.get_running_loop().call_later(self._interval, self._start)
 
-    async def flush(self) -> None:
-        """Returns when everything that was dirty is in the log. Raises what the log raises."""
-        while self._dirty or self._task is not None:
-            self._start()
-            if self._task is not None:
-                await asyncio.shield(self._task)
-
     def _start(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -50,12 +43,13 @@ class Flusher:
         self._task = asyncio.get_running_loop().create_task(self._flush(), name="millstream-flush")
 
     async def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         producers = self._dirty
         self._dirty = {}
         batches: list[Batch] = []
         for producer in producers.values():
             batches += producer.unflushed()
-        delay = self._interval
         try:
             refused = await self._log.append(batches) if batches else frozenset[str]()
         except Exception:
@@ -63,7 +57,7 @@ class Flusher:
             logger.exception("the event log cannot be written; trying again in %d ms", RETRY_INTERVAL_MS)
             for run_id, producer in producers.items():
                 self._dirty.setdefault(run_id, producer)
-            delay = RETRY_INTERVAL_MS / 1000
+            due = begun + RETRY_INTERVAL_MS / 1000
             self._again = False
         else:
             for run_id in refused:
@@ -71,12 +65,12 @@ class Flusher:
             for batch in batches:
                 if batch.run_id not in refused:
                     producers[batch.run_id].flushed(batch.last_seq)
+            due = begun + self._interval
         finally:
             self._task = None
-        loop = asyncio.get_running_loop()
         if self._again:
             self._again = False
             if self._dirty:
                 self._start()
         elif self._dirty and self._timer is None:
-            self._timer = loop.call_later(delay, self._start)
+            self._timer = loop.call_at(due, self._start)

@@ -59,7 +59,12 @@ class DataFolder:
 
     def lock(self) -> None:
         """Raises ConfigurationError when another process serves this folder."""
-        lock = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            lock = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The data folder {self.path} cannot be written: {error.strerror}. Set MILLSTREAM_DATA to one that can."
+            ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -15,6 +15,18 @@ class Cut(Exception):
     """The run was lost to another process: the stream ends here without a terminal event, and the client resumes."""
 
 
+async def read_log(log: EventLog, run_id: str, after: int, producer: Producer | None) -> bytes:
+    """Frames after seq `after` from the log, at most `READ_BYTES`.
+
+    While `producer` writes the run, only what it has put there itself: the closing event of whoever took it over
+    belongs to another history than the producer's tail.
+    """
+    frames = await log.read(run_id, after, READ_BYTES)
+    if producer is not None and after + frames.count(b"\n") > producer.flushed_seq:
+        return b"".join(frames.splitlines(keepends=True)[: max(0, producer.flushed_seq - after)])
+    return frames
+
+
 class Follower:
     """A cursor into one run. It buffers nothing."""
 
@@ -51,7 +63,7 @@ class Follower:
             else:
                 # First the record, then the events: a run that ends in between is read once more, never cut short.
                 record = await self._log.get(self.run_id)
-                frames = await self._log.read(self.run_id, self.cursor, READ_BYTES)
+                frames = await read_log(self._log, self.run_id, self.cursor, producer)
                 if frames:
                     self.cursor += frames.count(b"\n")
                     return frames

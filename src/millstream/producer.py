@@ -4,6 +4,7 @@ What arrives within one turn of the event loop is one event: deltas are gathered
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 
@@ -13,10 +14,13 @@ from millstream.logs import Batch, RunRecord, RunState
 # Kept in memory beyond what is not yet in the log, so that a reader a moment behind need not read the log.
 # A follower rarely needs more than the last turn, and memory per open stream is what operators pay for.
 RETAINED_BYTES = 8 * 1024
-# A delta grown to this size is numbered before its turn ends, so that no event is larger than what a follower may write.
-DELTA_LIMIT = 8 * 1024
+# A delta has at most so many characters (a longer text becomes several), so that none outgrows what a follower may
+# write: JSON needs up to 6 bytes for a character.
+DELTA_LIMIT = 5 * 1024
 # Rows of the log are no larger than this (unless one event is), so that reading a part never loads much more than it.
 BATCH_BYTES = 32 * 1024
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Producer:
@@ -87,14 +91,16 @@ class Producer:
 
     def text(self, text: str) -> None:
         """Adds to the answer; `text_length` counts its code points."""
-        self.text_length += len(text)
-        self._delta(TextDelta, text)
+        if not self.closed:
+            self.text_length += len(text)
+            self._delta(TextDelta, text)
 
     def reasoning(self, text: str) -> None:
-        self._delta(ReasoningDelta, text)
+        if not self.closed:
+            self._delta(ReasoningDelta, text)
 
     def write(self, event: Event) -> None:
-        """Numbers an event after all deltas before it."""
+        """Numbers an event after all deltas before it. Raises TypeError when it holds what JSON cannot."""
         if self.closed:
             return
         self._seal()
@@ -106,17 +112,19 @@ class Producer:
         if self.closed:
             return
         self._seal()
-        self._stamp(event)
-        self._final = (encode(event), state, durable_seq)
+        self._final = (self._stamped(event), state, durable_seq)
         self._schedule()
         self._mark_dirty()
 
     def _delta(self, kind: type[TextDelta] | type[ReasoningDelta], text: str) -> None:
-        if not text or self._final is not None:
+        if not text:
             return
-        if kind is not self._kind or self._delta_size > DELTA_LIMIT:
+        if kind is not self._kind or self._delta_size + len(text) > DELTA_LIMIT:
             self._seal()
             self._kind = kind
+            while len(text) > DELTA_LIMIT:
+                self._number(kind(text=text[:DELTA_LIMIT]))
+                text = text[DELTA_LIMIT:]
         self._deltas.append(text)
         self._delta_size += len(text)
         if not self._scheduled:
@@ -140,14 +148,19 @@ class Producer:
             self._delta_size = 0
             self._number(self._kind(text=text))
 
-    def _stamp(self, event: Event) -> None:
+    def _stamped(self, event: Event) -> bytes:
+        """The event's frame under the next seq, which is taken only when there is a frame: no gap, whatever fails."""
         event.seq = self._next
         event.at = int((time.monotonic() - self._started_at) * 1000)
+        try:
+            frame = encode(event)
+        except UnicodeEncodeError:
+            frame = encode(_without_surrogates(event))
         self._next += 1
+        return frame
 
     def _number(self, event: Event) -> None:
-        self._stamp(event)
-        self._frames.append(encode(event))
+        self._frames.append(self._stamped(event))
         if not self._is_dirty:
             self._mark_dirty()
 
@@ -163,6 +176,11 @@ class Producer:
             self._waiters.clear()
 
     # Flushing
+
+    @property
+    def flushed_seq(self) -> int:
+        """The last seq that is in the log by this producer's own hand."""
+        return self._flushed
 
     def unflushed(self) -> list[Batch]:
         """What the log does not have yet, in order, and the terminal event with it."""
@@ -270,3 +288,12 @@ class Producer:
     def end_reached(self) -> asyncio.Future[None]:
         """A future (shared: shield it) that is done when the terminal event is durable, or the run was lost."""
         return self._ending
+
+
+def _without_surrogates(event: Event) -> Event:
+    """The same event with U+FFFD for each lone surrogate: half an emoji of a model, a file name that is not UTF-8."""
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
+        if isinstance(value, str):
+            setattr(event, name, _SURROGATES.sub("\ufffd", value))  # one for one: citations count code points
+    return event

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Container
 
 from millstream.events import Event, RunFailed, RunFinished, encode
-from millstream.follower import READ_BYTES
+from millstream.follower import READ_BYTES, read_log
 from millstream.logs import Batch, EventLog, RunRecord
 from millstream.producer import Producer
 from millstream.snapshot import Fold
@@ -16,7 +16,7 @@ async def fold_log(log: EventLog, run_id: str, producer: Producer | None = None)
         if producer is not None and (tail := producer.read(fold.seq, READ_BYTES)) is not None:
             frames = tail[0]
         else:
-            frames = await log.read(run_id, fold.seq, READ_BYTES)
+            frames = await read_log(log, run_id, fold.seq, producer)
         if not frames:
             return fold
         fold.add_frames(frames)

@@ -29,6 +29,13 @@ from millstream.events import (
 from millstream.logs import RunState
 
 
+class _Numbered(msgspec.Struct):
+    seq: int
+
+
+_numbered = msgspec.json.Decoder(_Numbered)
+
+
 class StepState(msgspec.Struct, omit_defaults=True):
     step_id: str
     name: str
@@ -154,7 +161,11 @@ class Fold:
 
     def add_frames(self, frames: bytes) -> None:
         for frame in frames.splitlines():
-            self.add(decode(frame))
+            event = decode(frame)
+            if event is None:  # passed over, but the cursor stands behind it
+                self._seq = max(self._seq, _numbered.decode(frame).seq)
+            else:
+                self.add(event)
 
     def add(self, event: AnyEvent | None) -> None:
         """Adds one event; None stands for a type that is not known here."""

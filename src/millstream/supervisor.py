@@ -164,16 +164,17 @@ class Supervisor:
         """Starts the run, or finds the same one already started; returns its id and whether it is new.
 
         `when_unread` replaces this process's policy. `paced` is false when nobody watches the words come.
-
         A caller that is cancelled meanwhile does not take the run with it.
         Raises Conflict (the id belongs to another request or owner), Unavailable (draining), NotFound, InputError.
         """
-        starting = asyncio.create_task(self._start(request, owner, when_unread))
+        starting = asyncio.create_task(self._start(request, owner, when_unread, paced))
         self._starting.add(starting)
         starting.add_done_callback(self._starting.discard)
         return await asyncio.shield(starting)
 
-    async def _start(self, request: RunRequest, owner: str, when_unread: WhenUnread | None) -> tuple[str, bool]:
+    async def _start(
+        self, request: RunRequest, owner: str, when_unread: WhenUnread | None, paced: bool
+    ) -> tuple[str, bool]:
         run_id = request.run_id or uuid.uuid4().hex
         fingerprint = request.fingerprint()
         if request.run_id is not None:

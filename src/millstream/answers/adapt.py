@@ -1,9 +1,9 @@
-"""An answer is a coroutine that is given a `Run`; a plain generator of strings, async or not, will do too."""
+"""An answer is a coroutine that is given a `Run`; a generator of strings, async or not, will do too."""
 
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 
 from millstream.errors import ConfigurationError
@@ -14,67 +14,81 @@ AnyAnswer = Callable[[Run], Awaitable[None] | AsyncIterator[str] | Iterator[str]
 
 
 def as_answer(function: AnyAnswer) -> Answer:
-    """`function` as a coroutine function. Raises ConfigurationError when it is none of the three kinds."""
-    target = function if inspect.isroutine(function) else type(function).__call__
-    if inspect.isasyncgenfunction(target):
-        return _from_async_generator(function)
-    if inspect.isgeneratorfunction(target):
-        return _from_generator(function)
-    if inspect.iscoroutinefunction(target):
-        return function  # type: ignore[return-value]
-    raise ConfigurationError(
-        f"{getattr(function, '__name__', function)!s} cannot be an answer: it must be an async function of a Run, "
-        "or a generator function of a Run (async or not) that yields strings"
-    )
+    """`function` as a coroutine function: it may return an awaitable, an async iterator or an iterator of strings.
 
+    Raises ConfigurationError when it cannot be called; the answer raises TypeError when it returns anything else.
+    """
+    if not callable(function):
+        raise ConfigurationError(
+            f"{function!r} cannot be an answer: it must be an async function of a Run, or a function of a Run that "
+            "returns a generator of strings (async or not)"
+        )
+    if inspect.iscoroutinefunction(function):
+        return function
 
-def _from_async_generator(function: Callable[[Run], object]) -> Answer:
     async def answer(run: Run) -> None:
-        async with aclosing(function(run)) as pieces:  # type: ignore[type-var]
-            async for piece in pieces:  # type: ignore[attr-defined]
-                run.write(piece)
+        result = function(run)
+        if isinstance(result, AsyncGenerator):
+            async with aclosing(result):
+                await _write_async(run, result)
+        elif isinstance(result, AsyncIterator):
+            await _write_async(run, result)
+        elif inspect.isawaitable(result):
+            await result
+        elif isinstance(result, Iterator):
+            await _write_from_thread(run, result)
+        else:
+            raise TypeError(
+                f"the answer returned {type(result).__name__}, neither an awaitable nor an iterator of strings"
+            )
 
     return answer
 
 
-def _from_generator(function: Callable[[Run], object]) -> Answer:
-    async def answer(run: Run) -> None:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        stopped = threading.Event()
+async def _write_async(run: Run, pieces: AsyncIterator[str]) -> None:
+    async for piece in pieces:
+        run.write(piece)
 
-        def settle(error: BaseException | None) -> None:
-            if not done.done():
-                if error is None:
-                    done.set_result(None)
-                else:
-                    done.set_exception(error)
 
-        def write(piece: str) -> None:
-            if not stopped.is_set():
-                try:
-                    run.write(piece)
-                except Exception as error:
-                    stopped.set()
-                    settle(error)
+async def _write_from_thread(run: Run, pieces: Iterator[str]) -> None:
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+    stopped = threading.Event()
 
-        def iterate() -> None:
-            error: BaseException | None = None
+    def settle(error: Exception | None) -> None:
+        if not done.done():
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+
+    def write(piece: str) -> None:
+        if not stopped.is_set():
             try:
-                for piece in function(run):  # type: ignore[attr-defined]
-                    if stopped.is_set():
-                        break
-                    loop.call_soon_threadsafe(write, piece)
-            except BaseException as raised:
-                error = raised
-            if not stopped.is_set():
-                loop.call_soon_threadsafe(settle, error)
+                run.write(piece)
+            except Exception as error:
+                stopped.set()
+                settle(error)
 
-        # A thread of its own: a generator that waits for a model must not take one of the few that others share.
-        threading.Thread(target=iterate, name=f"answer-{run.id}", daemon=True).start()
+    def iterate() -> None:
+        error: Exception | None = None
         try:
-            await done
-        finally:
-            stopped.set()
+            for piece in pieces:
+                if stopped.is_set():
+                    break
+                loop.call_soon_threadsafe(write, piece)
+            if stopped.is_set() and (close := getattr(pieces, "close", None)) is not None:
+                close()
+        except Exception as raised:
+            error = raised
+        except BaseException as raised:  # `exit()` in an answer must not end the server
+            error = RuntimeError(f"the answer raised {type(raised).__name__}")
+        if not stopped.is_set():
+            loop.call_soon_threadsafe(settle, error)
 
-    return answer
+    # A thread of its own: a generator that waits for a model must not take one of the few that others share.
+    threading.Thread(target=iterate, name=f"answer-{run.id}", daemon=True).start()
+    try:
+        await done
+    finally:
+        stopped.set()
