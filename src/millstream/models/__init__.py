@@ -25,7 +25,8 @@ class Prompt(msgspec.Struct, frozen=True):
     """What a model is asked.
 
     `messages` is the whole conversation as the provider shall see it, sources included. `question` and `passages`
-    are the same question and sources as data (passage i is cited as `[i + 1]`), for a model that quotes rather than generates.
+    are the same question and sources as data (passage i is cited as `[i + 1]`), for a model that quotes rather than
+    generates.
     """
 
     messages: Sequence[ChatMessage]

@@ -1,0 +1,104 @@
+"""Every event, setting, route, command, option and error code is documented, and every documented one exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+from starlette.routing import Route, WebSocketRoute
+
+from millstream import events
+from millstream.cli import app
+from millstream.errors import MODEL_ERROR_STATUS
+from millstream.server import page
+from millstream.server.routes import conversations, runs, status, websocket
+from millstream.server.settings import Settings
+from millstream.snapshot import Message
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+SOURCE = ROOT / "src" / "millstream"
+
+
+def first_cells(name: str) -> set[str]:
+    """What stands in code in the first column of the tables of a page."""
+    rows = re.findall(r"^\| (`.+?) \|", (DOCS / name).read_text(), flags=re.MULTILINE)
+    return {code for row in rows for code in re.findall(r"`([^`]+)`", row)}
+
+
+def event_rows() -> dict[str, set[str]]:
+    rows = re.findall(r"^\| `([a-z.]+)` \| (.*?) \|", (DOCS / "events.md").read_text(), flags=re.MULTILINE)
+    plain = {kind: re.sub(r"`[^`]*`| or|: \d", "", fields) for kind, fields in rows}
+    return {kind: {name.strip(" ?:") for name in fields.split(",")} - {"", "–"} for kind, fields in plain.items()}
+
+
+KINDS = {kind.__struct_config__.tag: kind for kind in events.AnyEvent.__args__}
+
+
+def test_every_event_type_is_documented_and_every_documented_one_exists() -> None:
+    assert set(event_rows()) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_field_of_an_event_is_documented(kind: str) -> None:
+    assert event_rows()[kind] == set(KINDS[kind].__struct_fields__) - {"seq", "at"}
+
+
+def test_every_field_of_a_snapshot_message_is_documented() -> None:
+    documented = re.findall(r"^\| message\.([a-z]+)", (DOCS / "events.md").read_text(), flags=re.MULTILINE)
+    assert set(documented) == set(Message.__struct_fields__)
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    rows = re.findall(r"^\| `MILLSTREAM_([A-Z_]+)` \|(.*?)\|", (DOCS / "settings.md").read_text(), flags=re.MULTILINE)
+    documented = {name.lower(): default.strip("` ") for name, default in rows}
+    actual = {}
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        actual[name] = "" if default in (None, ()) else f"{default:g}" if isinstance(default, float) else str(default)
+    assert documented == actual
+
+
+def test_every_route_is_documented_and_every_documented_one_exists() -> None:
+    routes = [*runs.routes, *conversations.routes, *status.routes, *websocket.routes, *page.routes]
+    existing = {("GET", "/health")}
+    for route in routes:
+        if isinstance(route, WebSocketRoute):
+            existing.add(("GET", route.path))
+        elif isinstance(route, Route):
+            existing |= {
+                (method, route.path.replace(":path", "")) for method in route.methods or () if method != "HEAD"
+            }
+    text = (DOCS / "http-api.md").read_text()
+    documented = set(re.findall(r"`(GET|POST|PATCH|DELETE) (/[a-z_/{}]*)(?:\?[^`]*)?`", text))
+    assert documented == existing
+
+
+def test_every_command_and_option_is_documented_and_every_documented_one_exists() -> None:
+    text = (DOCS / "commands.md").read_text()
+    group = typer.main.get_command(app)
+    existing = {
+        name: {max(option.opts, key=len) for option in command.params if option.param_type_name == "option"}
+        | {option.secondary_opts[0] for option in command.params if option.secondary_opts}
+        for name, command in group.commands.items()  # type: ignore[attr-defined]
+    }
+    existing["ask"].discard("--stream")  # the default: only its opposite is of interest
+    sections = re.findall(r"^## millstream (\w+)\n\n`millstream \w+ (.*)`$", text, flags=re.MULTILINE)
+    documented = {name: set(re.findall(r"--[a-z-]+", usage)) for name, usage in sections}
+    assert documented == existing
+
+
+def test_every_error_code_is_documented_and_every_documented_one_exists() -> None:
+    source = "\n".join(path.read_text() for path in SOURCE.rglob("*.py") if "testing" not in path.parts)
+    existing = set(re.findall(r"""\bcode(?:: str)? ?= ?"([a-z-]+)\"""", source))
+    existing |= set(re.findall(r"""return "([a-z-]+-not-allowed)", \(""", source))
+    existing |= set(MODEL_ERROR_STATUS) | {"method-not-allowed", "http-error"}
+    assert (
+        first_cells("errors.md") - {name for name in first_cells("errors.md") if not re.fullmatch("[a-z-]+", name)}
+        == existing
+    )
+
+
+def test_every_documented_status_of_a_failed_run_is_the_actual_one() -> None:
+    rows = re.findall(r"^\| `(model-[a-z-]+)` \| (\d+) \|", (DOCS / "errors.md").read_text(), flags=re.MULTILINE)
+    assert {code: int(status) for code, status in rows} == MODEL_ERROR_STATUS
