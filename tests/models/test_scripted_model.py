@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from model_contract import PLAIN, PROMPT, SHORT, ModelContract, collect, said
+from model_contract import PATIENT, PLAIN, PROMPT, ModelContract, collect, said
 
 from millstream.models import ChatModel, Finish, Text
 from millstream.models.script import Delay, SayText, Script
@@ -12,7 +12,7 @@ from millstream.models.timeouts import Timeouts
 
 class TestScriptedModel(ModelContract):
     @asynccontextmanager
-    async def model(self, script: Script, timeouts: Timeouts = SHORT) -> AsyncIterator[ChatModel]:
+    async def model(self, script: Script, timeouts: Timeouts = PATIENT) -> AsyncIterator[ChatModel]:
         self.scripted = ScriptedModel(script, timeouts=timeouts)
         yield self.scripted
         await self.scripted.close()

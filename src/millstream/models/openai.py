@@ -5,6 +5,7 @@ The SDK says where and as whom (`endpoint`); the stream itself is read from aioh
 
 import asyncio
 import email.utils
+import ssl
 import urllib.request
 from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
@@ -32,12 +33,21 @@ MAX_ERROR_BYTES = 64 * 1024
 
 
 class OpenAIModel:
-    """A `ChatModel` over Chat Completions. `model` is what the request asks for, `name` what `run.started` shows."""
+    """A `ChatModel` over Chat Completions. `model` is what the request asks for, `name` what `run.started` shows.
+
+    `tls` says which certificates are trusted; by default those that the system trusts (or SSL_CERT_FILE names).
+    """
 
     quotes = False
 
     def __init__(
-        self, model: str, endpoint: Endpoint, *, name: str | None = None, timeouts: Timeouts | None = None
+        self,
+        model: str,
+        endpoint: Endpoint,
+        *,
+        name: str | None = None,
+        timeouts: Timeouts | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.name = name or f"openai/{model}"
         self._model = model
@@ -46,6 +56,7 @@ class OpenAIModel:
         self._url = URL(endpoint.url, encoded=True)
         self._proxy, self._proxy_auth = _proxy(self._url)
         self._timeouts = timeouts or Timeouts()
+        self._tls: ssl.SSLContext | bool = tls or True
         self._session: aiohttp.ClientSession | None = None
 
     async def stream(self, prompt: Prompt, options: ModelOptions) -> AsyncGenerator[ModelOutput, None]:
@@ -124,7 +135,7 @@ class OpenAIModel:
         except (aiohttp.ClientError, OSError) as error:
             raise self._unreachable(error) from None
         if response.content_type == "text/html":
-            _hang_up(response)
+            response.close()
             raise failures.malformed(self._who, "a web page instead of an answer")
         return response, sent_at
 
@@ -133,7 +144,7 @@ class OpenAIModel:
             tracing = aiohttp.TraceConfig()
             tracing.on_request_headers_sent.append(_call_on_sent)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._tls),
                 timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect_s),
                 trace_configs=[tracing],
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -149,7 +160,7 @@ class OpenAIModel:
         except (aiohttp.ClientError, OSError):
             body = b""
         finally:
-            _hang_up(response)
+            response.close()
         detail = _error_detail(body)
         return failures.http_error(
             self._who,
@@ -229,15 +240,7 @@ class _Reading:
     def close(self) -> None:
         """Gives a connection whose answer was read to its end back for reuse, and closes any other at once."""
         self.patience.cancel()
-        _hang_up(self._response)
-
-
-def _hang_up(response: aiohttp.ClientResponse) -> None:
-    connection = response.connection
-    if connection is not None and connection.transport is not None:
-        # close() alone would first shake hands over the end of TLS; the model goes on generating meanwhile.
-        connection.transport.abort()
-    response.close()
+        self._response.close()
 
 
 async def _call_on_sent(session: aiohttp.ClientSession, context: SimpleNamespace, _: object) -> None:

@@ -82,7 +82,7 @@ class ModelServer:
         key: str | None = None,
         models: frozenset[str] | None = None,
         dialect: Dialect | None = None,
-        ssl: SSLContext | None = None,
+        tls: SSLContext | None = None,
     ) -> None:
         self.script = script
         self.answers: deque[Answer] = deque(maxlen=KEPT_ANSWERS)
@@ -91,7 +91,7 @@ class ModelServer:
         self._key = key
         self._models = models
         self._dialect = dialect or Dialect()
-        self._ssl = ssl
+        self._tls = tls
         self._calls = 0
         self._runner: web.AppRunner | None = None
         self._arrived = asyncio.Condition()
@@ -114,7 +114,7 @@ class ModelServer:
         app.router.add_post("/openai/deployments/{deployment}/chat/completions", self._azure)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._ssl)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls)
         await site.start()
         self._port = self._runner.addresses[0][1]
 
@@ -126,7 +126,7 @@ class ModelServer:
     @property
     def origin(self) -> str:
         """`http://127.0.0.1:PORT`: Azure's endpoint."""
-        return f"{'https' if self._ssl else 'http'}://127.0.0.1:{self._port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
 
     @property
     def base_url(self) -> str:
