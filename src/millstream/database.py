@@ -4,7 +4,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,6 +43,16 @@ class _Call:
 def _resolve(calls: Sequence[_Call]) -> None:
     for call in calls:
         call.resolve()
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, a trigger's inner ones not separated."""
+    statement = ""
+    for piece in script.split(";"):
+        statement += piece + ";"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 class Database:
@@ -114,10 +124,20 @@ class Database:
                 f"{self.path.name} was written by a newer Millstream (schema {version}, this one knows "
                 f"{len(self._migrations)}); upgrade Millstream or use another MILLSTREAM_DATA folder"
             )
-        for number in range(version, len(self._migrations)):
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {self._migrations[number]}; PRAGMA user_version={number + 1}; COMMIT;"
-            )
+        if version == len(self._migrations):
+            return
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            # Read again behind the lock: another process may have opened the same new file and migrated it meanwhile.
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            for script in self._migrations[version:]:
+                for statement in _statements(script):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={len(self._migrations)}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()
+            raise
 
     def _read(self, job: Job[T]) -> T:
         if self._read_connection is None:

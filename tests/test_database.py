@@ -1,0 +1,179 @@
+import asyncio
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from millstream.database import Database
+from millstream.errors import ConfigurationError, Unavailable
+
+NOTES = "CREATE TABLE notes (text TEXT NOT NULL UNIQUE);"
+
+
+def add(text: str | None):
+    def job(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO notes VALUES (?)", (text,))
+
+    return job
+
+
+def notes(connection: sqlite3.Connection) -> list[str]:
+    return [row[0] for row in connection.execute("SELECT text FROM notes ORDER BY rowid")]
+
+
+async def test_an_awaited_write_is_read_back(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", (NOTES,))
+    await database.write(add("one"))
+    assert await database.read(notes) == ["one"]
+    await database.close()
+
+
+async def test_writes_that_wait_together_share_a_transaction(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", (NOTES,))
+    entered, leave = threading.Event(), threading.Event()
+
+    def slow(connection: sqlite3.Connection) -> None:
+        entered.set()
+        assert leave.wait(10)
+
+    versions: list[int] = []
+
+    def version(connection: sqlite3.Connection) -> None:
+        versions.append(connection.total_changes)
+        assert connection.in_transaction
+
+    first = asyncio.create_task(database.write(slow))
+    await asyncio.to_thread(entered.wait, 10)
+    others = [asyncio.create_task(database.write(add(str(number)))) for number in range(5)]
+    others.append(asyncio.create_task(database.write(version)))
+    await asyncio.sleep(0)
+    assert await database.read(notes) == [], "nothing is committed while the first job runs"
+    leave.set()
+    await asyncio.gather(first, *others)
+    assert await database.read(notes) == ["0", "1", "2", "3", "4"]
+    await database.close()
+
+
+async def test_one_bad_job_does_not_take_its_neighbours_with_it(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", (NOTES,))
+    jobs = [add("one"), add(None), add("two"), add("one"), add("three")]
+    results = await asyncio.gather(*(database.write(job) for job in jobs), return_exceptions=True)
+    assert [isinstance(result, sqlite3.IntegrityError) for result in results] == [False, True, False, True, False]
+    assert await database.read(notes) == ["one", "two", "three"]
+    await database.close()
+
+
+async def test_a_job_that_fails_midway_leaves_nothing(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", (NOTES,))
+
+    def halfway(connection: sqlite3.Connection) -> None:
+        add("half")(connection)
+        raise ValueError("half")
+
+    with pytest.raises(ValueError, match="half"):
+        await database.write(halfway)
+    assert await database.read(notes) == []
+    await database.close()
+
+
+async def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", (NOTES,))
+    with pytest.raises(sqlite3.OperationalError):
+        await database.read(add("no"))
+    await database.close()
+
+
+async def test_a_caller_that_gave_up_does_not_undo_its_write(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", (NOTES,))
+    caller = asyncio.create_task(database.write(add("one")))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await database.write(add("two"))
+    assert await database.read(notes) == ["one", "two"]
+    await database.close()
+
+
+async def test_closing_finishes_the_queued_writes_and_refuses_new_ones(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", (NOTES,))
+    writes = [asyncio.create_task(database.write(add(str(number)))) for number in range(300)]
+    await asyncio.sleep(0)
+    await database.close()
+    await asyncio.gather(*writes)
+    with pytest.raises(Unavailable):
+        await database.write(add("late"))
+    with pytest.raises(Unavailable):
+        await database.read(notes)
+    await database.close()
+    assert len(notes(sqlite3.connect(tmp_path / "a.db"))) == 300
+
+
+async def test_migrations_take_an_older_file_to_the_newest_schema(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", (NOTES,))
+    await database.write(add("kept"))
+    await database.close()
+    database = Database(tmp_path / "a.db", (NOTES, "ALTER TABLE notes ADD COLUMN mood TEXT DEFAULT 'fine';"))
+    assert await database.read(lambda connection: connection.execute("SELECT * FROM notes").fetchall()) == [
+        ("kept", "fine")
+    ]
+    await database.close()
+
+
+async def test_a_file_of_a_newer_version_is_refused_with_a_way_on(tmp_path: Path) -> None:
+    await Database(tmp_path / "a.db", (NOTES, "CREATE TABLE more (x);")).close()
+    with pytest.raises(ConfigurationError, match=r"newer Millstream.*MILLSTREAM_DATA"):
+        Database(tmp_path / "a.db", (NOTES,))
+
+
+async def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
+    await Database(tmp_path / "a.db", (NOTES,)).close()
+    with pytest.raises(sqlite3.OperationalError):
+        Database(tmp_path / "a.db", (NOTES, "CREATE TABLE more (x); CREATE TABLE notes (x);"))
+    database = Database(tmp_path / "a.db", (NOTES, "CREATE TABLE more (x);"))
+    await database.close()
+
+
+def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.db").write_text("This is a letter, not a database." * 100)
+    with pytest.raises(ConfigurationError, match=r"a\.db"):
+        Database(tmp_path / "a.db", (NOTES,))
+
+
+OPEN = """
+import asyncio, sys
+from pathlib import Path
+from millstream.database import Database
+sys.stdin.readline()
+asyncio.run(Database(Path(sys.argv[1]), tuple(sys.argv[2:])).close())
+"""
+
+
+def test_processes_that_open_a_new_file_at_once_migrate_it_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPEN, str(tmp_path / "a.db"), *(f"CREATE TABLE t{n} (x);" for n in range(40))]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
+    ended = []
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    for process in processes:
+        ended.append((process.communicate(timeout=60)[1].decode(), process.returncode))
+    assert ended == [("", 0)] * 3
+
+
+async def test_what_is_committed_survives_the_death_of_the_process(tmp_path: Path) -> None:
+    await Database(tmp_path / "a.db", (NOTES,)).close()
+    code = (
+        "import asyncio, os, sys; from pathlib import Path; from millstream.database import Database\n"
+        "async def main():\n"
+        "    database = Database(Path(sys.argv[1]), (sys.argv[2],))\n"
+        "    await database.write(lambda c: c.execute(\"INSERT INTO notes VALUES ('committed')\"))\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "asyncio.run(main())"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.db"), NOTES], check=False, timeout=60)  # noqa: ASYNC221
+    database = Database(tmp_path / "a.db", (NOTES,))
+    assert await database.read(notes) == ["committed"]
+    await database.close()
