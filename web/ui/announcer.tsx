@@ -51,10 +51,10 @@ export function Announcer({ chat }: { chat: Chat }): JSX.Element {
   return (
     <>
       <div class="hidden" role="status" aria-live="polite">
-        {status}
+        {status || null}
       </div>
       <div class="hidden" role="alert">
-        {alert}
+        {alert || null}
       </div>
     </>
   );

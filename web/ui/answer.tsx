@@ -61,7 +61,7 @@ export function Answer({ chat, message, versions, last }: Props): JSX.Element {
       {!running && (
         <div class="actions">
           {versions.length > 1 && <Versions chat={chat} message={message} versions={versions} />}
-          {last && (
+          {last && run.state !== "failed" && !recording && (
             <button type="button" class="small" disabled={busy} onClick={() => void chat.regenerate(message)}>
               <Icon name="again" />
               Regenerate

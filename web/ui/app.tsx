@@ -64,8 +64,10 @@ export function App({ chat }: { chat: Chat }): JSX.Element {
             <Icon name="plus" />
           </button>
         </header>
-        <Transcript chat={chat} />
-        <Composer chat={chat} />
+        <main>
+          <Transcript chat={chat} />
+          <Composer chat={chat} />
+        </main>
       </div>
       <Announcer chat={chat} />
     </div>

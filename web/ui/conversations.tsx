@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { ConversationSummary } from "../core/api";
 import type { Chat } from "./chat";
 import { focusComposer } from "./composer";
@@ -136,7 +136,7 @@ function Entry({ chat, one, current, onOpen }: EntryProps): JSX.Element {
 
 function Rename({ title, onDone }: { title: string; onDone: (title: string | null) => void }): JSX.Element {
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => field.current?.select(), []);
+  useLayoutEffect(() => field.current?.select(), []);
   return (
     <form
       class="rename"

@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type AssistantMessage, textOf } from "../core/api";
 import { siblings } from "../core/tree";
 import { Answer } from "./answer";
@@ -28,10 +28,20 @@ export function Transcript({ chat }: { chat: Chat }): JSX.Element {
     if (state.following?.connection === "connecting" && lastQuestion.current !== question) following.current = true;
     lastQuestion.current = question;
     if (following.current) toEnd();
-  });
+  }, [question, state.following?.connection]);
+
+  // Whatever makes the transcript grow or its frame shrink, a reader at the end stays there.
+  const column = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const sizes = new ResizeObserver(() => {
+      if (following.current) toEnd();
+    });
+    for (const element of [scroller.current, column.current]) if (element) sizes.observe(element);
+    return () => sizes.disconnect();
+  }, []);
 
   return (
-    <main class="transcript-frame">
+    <div class="transcript-frame">
       <section
         ref={scroller}
         class="transcript"
@@ -45,7 +55,7 @@ export function Transcript({ chat }: { chat: Chat }): JSX.Element {
           setAway(!following.current);
         }}
       >
-        <div class="column">
+        <div ref={column} class="column">
           {state.problem !== null && (
             <p class="problem" role="alert">
               <span>{state.problem}</span>
@@ -87,6 +97,6 @@ export function Transcript({ chat }: { chat: Chat }): JSX.Element {
           Jump to latest
         </button>
       )}
-    </main>
+    </div>
   );
 }

@@ -6,7 +6,7 @@ export function written(children: ComponentChildren, shown: readonly string[] = 
   if (Array.isArray(children)) return children.map((child: ComponentChildren) => written(child, shown)).join("");
   if (typeof children !== "object") return String(children);
   const { type, props } = children as VNode<Record<string, unknown>>;
-  const inside = written(props.children as ComponentChildren, shown);
+  const inside = written(props.children, shown);
   if (type === Fragment) return inside;
   if (typeof type === "function") throw new TypeError(`${type.name} is a component, not an element`);
   const attributes = shown.flatMap((name) => (typeof props[name] === "string" ? [` ${name}="${props[name]}"`] : []));
@@ -18,6 +18,6 @@ export function tagsOf(children: ComponentChildren): string[] {
   if (children === null || children === undefined || typeof children !== "object") return [];
   if (Array.isArray(children)) return children.flatMap((child: ComponentChildren) => tagsOf(child));
   const { type, props } = children as VNode<Record<string, unknown>>;
-  const inside = tagsOf(props.children as ComponentChildren);
+  const inside = tagsOf(props.children);
   return typeof type === "string" ? [type, ...inside] : inside;
 }

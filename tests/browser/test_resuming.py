@@ -1,0 +1,118 @@
+"""A reader comes and goes; the answer loses nothing and doubles nothing."""
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from .conftest import Watched, watched
+from .stage import HANDBOOK, CuttingProxy, Stage
+from .test_asking import ask
+
+# What the browser itself logs when a connection is cut.
+CUT = ("net::ERR_",)
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+def numbers(first: int, last: int) -> list[str]:
+    return [f"{number} " for number in range(first, last + 1)]
+
+
+def text(first: int, last: int) -> str:
+    return "".join(numbers(first, last)).strip()
+
+
+async def test_a_reload_in_the_middle_loses_nothing_and_doubles_nothing(page: Page, stage: Stage) -> None:
+    await ask(page, "Count")
+    stage.cite(HANDBOOK)
+    stage.say(*numbers(1, 50))
+    await expect(page.locator(".words")).to_have_text(text(1, 50))
+    await page.reload()
+    await expect(page.locator(".words")).to_have_text(text(1, 50))
+    await expect(page.get_by_role("article").last).to_have_attribute("aria-busy", "true")
+    stage.say(*numbers(51, 100))
+    stage.end()
+    await expect(page.locator(".words")).to_have_text(text(1, 100))
+    await expect(page.get_by_role("article").last).to_have_attribute("aria-busy", "false")
+    await expect(page.get_by_role("list", name="Sources").get_by_role("listitem")).to_have_count(1)
+    await expect(page.get_by_role("article")).to_have_count(2)
+
+
+async def test_a_second_tab_shows_the_same_answer_as_it_is_made(visit: Watched, page: Page, stage: Stage) -> None:
+    await ask(page, "Count")
+    stage.say(*numbers(1, 5))
+    await expect(page.locator(".words")).to_have_text(text(1, 5))
+    other = await visit.open(page.url)
+    await expect(other.locator(".words")).to_have_text(text(1, 5))
+    stage.say(*numbers(6, 10))
+    stage.end()
+    for tab in (page, other):
+        await expect(tab.locator(".words")).to_have_text(text(1, 10))
+        await expect(tab.get_by_role("article").last).to_have_attribute("aria-busy", "false")
+
+
+async def test_the_network_drops_and_returns(browser: Browser, stage: Stage, port: int) -> None:
+    async with CuttingProxy(port).running() as proxy, watched(browser, proxy.port) as visit:
+        visit.expected = CUT
+        page = await visit.open(f"http://127.0.0.1:{proxy.port}/")
+        await ask(page, "Count")
+        stage.say(*numbers(1, 20))
+        await expect(page.locator(".words")).to_have_text(text(1, 20))
+        proxy.cut()
+        stage.say(*numbers(21, 40))
+        await proxy.refused.wait()
+        await expect(page.get_by_text("The connection was lost. Resuming…")).to_be_visible()
+        await expect(page.locator(".words")).to_have_text(text(1, 20))
+        proxy.mend()
+        await expect(page.locator(".words")).to_have_text(text(1, 40))
+        await expect(page.get_by_text("The connection was lost. Resuming…")).to_be_hidden()
+        stage.say(*numbers(41, 60))
+        stage.end()
+        await expect(page.locator(".words")).to_have_text(text(1, 60))
+
+
+async def test_every_connection_may_be_cut_after_every_word(browser: Browser, stage: Stage, port: int) -> None:
+    async with CuttingProxy(port).running() as proxy, watched(browser, proxy.port) as visit:
+        visit.expected = CUT
+        page = await visit.open(f"http://127.0.0.1:{proxy.port}/")
+        await ask(page, "Count")
+        for number in range(1, 9):
+            stage.say(f"{number} ")
+            await expect(page.locator(".words")).to_have_text(text(1, number))
+            proxy.cut()
+            proxy.mend()
+        stage.end()
+        await expect(page.get_by_role("article").last).to_have_attribute("aria-busy", "false")
+        await expect(page.locator(".words")).to_have_text(text(1, 8))
+
+
+async def test_a_question_asked_into_a_dead_network_is_answered_once_it_lives(
+    browser: Browser, stage: Stage, port: int
+) -> None:
+    async with CuttingProxy(port).running() as proxy, watched(browser, proxy.port) as visit:
+        visit.expected = CUT
+        page = await visit.open(f"http://127.0.0.1:{proxy.port}/")
+        await expect(page.get_by_role("heading", name="Ask your documents")).to_be_visible()
+        await page.wait_for_load_state("networkidle")
+        proxy.cut()
+        await ask(page, "Anybody there?")
+        await proxy.refused.wait()
+        proxy.mend()
+        stage.say("Yes.")
+        stage.end()
+        await expect(page.locator(".words")).to_have_text("Yes.")
+        assert len(stage.runs) == 1
+
+
+async def test_being_offline_is_said(visit: Watched, page: Page, stage: Stage) -> None:
+    visit.expected = CUT
+    await ask(page, "Count")
+    stage.say("1 ")
+    await expect(page.locator(".words")).to_have_text("1")
+    await visit.context.set_offline(True)
+    await expect(page.get_by_text("You are offline.")).to_be_visible()
+    stage.say("2 ")
+    await visit.context.set_offline(False)
+    stage.say("3")
+    stage.end()
+    await expect(page.locator(".words")).to_have_text("1 2 3")
+    await expect(page.get_by_text("You are offline.")).to_be_hidden()

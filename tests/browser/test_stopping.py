@@ -1,0 +1,61 @@
+"""Stop keeps what was on screen, and only that."""
+
+import pytest
+from playwright.async_api import Page, expect
+
+from .stage import HANDBOOK, Stage
+from .test_asking import ask
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def test_stop_keeps_exactly_what_was_on_screen(page: Page, stage: Stage) -> None:
+    await ask(page, "Tell me")
+    stage.cite(HANDBOOK)
+    stage.say("Seen 🌊 and **read** [1]. ")
+    stage.say("Go on")
+    words = page.locator(".words")
+    await expect(words).to_contain_text("Go on")
+    seen = await words.inner_text()
+    async with page.expect_response("**/stop") as stopped:
+        await page.get_by_role("button", name="Stop the answer").click()
+    response = await stopped.value
+    assert response.request.post_data_json == {"seen": len("Seen 🌊 and **read**. Go on")}
+    await expect(page.get_by_text("You stopped this answer.")).to_be_visible()
+    assert await words.inner_text() == seen
+    await expect(page.get_by_label("Your question")).to_be_focused()
+    await page.reload()
+    await expect(page.get_by_text("You stopped this answer.")).to_be_visible()
+    assert await words.inner_text() == seen
+
+
+async def test_escape_stops_before_the_first_word(page: Page, stage: Stage) -> None:
+    await ask(page, "Tell me")
+    stage.begin_step("Searching…")
+    await expect(page.get_by_text("Searching…").first).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_text("You stopped this answer.")).to_be_visible()
+    await expect(page.locator(".words")).to_be_empty()
+
+
+async def test_a_stopped_answer_can_be_made_again(page: Page, stage: Stage) -> None:
+    await ask(page, "Tell me")
+    stage.say("Half")
+    await expect(page.locator(".words")).to_have_text("Half")
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Regenerate").click()
+    stage.say("Whole.")
+    stage.end()
+    await expect(page.locator(".words")).to_have_text("Whole.")
+
+
+async def test_leaving_does_not_stop(page: Page, stage: Stage) -> None:
+    await ask(page, "Tell me")
+    stage.say("On ")
+    await expect(page.locator(".words")).to_have_text("On")
+    await page.get_by_role("button", name="New conversation").first.click()
+    await expect(page.get_by_role("article")).to_have_count(0)
+    stage.say("and on.")
+    stage.end()
+    await page.get_by_role("link", name="Tell me").click()
+    await expect(page.locator(".words")).to_have_text("On and on.")
