@@ -39,7 +39,7 @@ def _is_abbreviation(text: str, stop: int) -> bool:
     if word is None:
         return True
     if _ITEM_NUMBER.match(word[0]):
-        return text[: word.start()].rstrip(" \t")[-1:] in ("", "\n", "\f")
+        return text[max(0, word.start() - 20) : word.start()].rstrip(" \t")[-1:] in ("", "\n", "\f")
     return bool(_ABBREVIATION.match(word[0]) or (_INITIALS.match(word[0]) and word[0] != "I"))
 
 

@@ -22,6 +22,7 @@ _BLOCK = re.compile(r"\S[^\n]*(?:\n[ \t]*\S[^\n]*)*")
 _FENCE = re.compile(r"[ \t]*(```+|~~~+)")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]")
 _NEW_ITEM = re.compile(r"[ \t]*(?:[-*+•◦▪●–][ \t]|\d{1,3}[.)][ \t]|#{1,6}[ \t]|\||```|~~~)")
+
 _SPACE = re.compile(r"\s+")
 
 
@@ -79,13 +80,13 @@ def _page(document: Document, offset: int) -> int:
 
 
 def _units(document: Document) -> Iterator[_Unit]:
-    for start, end, is_heading in _pieces(document.text):
-        while end - start > SIZE:
-            cut = _last_space(document.text, start, start + SIZE)
-            yield _Unit(start, cut, _page(document, start))
-            start = cut + len(_leading_space(document.text, cut))
-        if start < end:
-            yield _Unit(start, end, _page(document, start), is_heading)
+    text = document.text
+    for start, end, is_heading in _pieces(text):
+        while (start := _skip_space(text, start, end)) < end:
+            cut = end if end - start <= SIZE else _last_space(text, start, start + SIZE)
+            last = start + len(text[start:cut].rstrip())
+            yield _Unit(start, last, _page(document, start), is_heading and cut == end)
+            start = cut
 
 
 def _last_space(text: str, start: int, end: int) -> int:
@@ -93,13 +94,16 @@ def _last_space(text: str, start: int, end: int) -> int:
     return cut if cut > start else end
 
 
-def _leading_space(text: str, at: int) -> str:
-    space = _SPACE.match(text, at)
-    return space[0] if space else ""
+def _skip_space(text: str, start: int, end: int) -> int:
+    space = _SPACE.match(text, start, end)
+    return space.end() if space else start
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int, bool]]:
-    """[start, end) of each sentence, heading, table row and line of code, and whether it is a heading."""
+    """[start, end) of each sentence, heading, table row and line of code, and whether it is a heading.
+
+    White space may stand at either end.
+    """
     fence = ""
     for block in _BLOCK.finditer(text):
         item_start = block.start()
@@ -107,7 +111,7 @@ def _pieces(text: str) -> Iterator[tuple[int, int, bool]]:
             opening = _FENCE.match(text, start, end)
             if fence or opening:
                 yield from _sentences(text, item_start, start)
-                yield from _stripped(text, start, end)
+                yield start, end, False
                 item_start = end
                 if opening and fence:
                     fence = "" if opening[1].startswith(fence) else fence
@@ -134,8 +138,3 @@ def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
     for piece_start, piece_end in sentences(text[start:end]):
         yield start + piece_start, start + piece_end, False
-
-
-def _stripped(text: str, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
-    if text[start:end].strip():
-        yield start, end, False

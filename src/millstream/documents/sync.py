@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from millstream.documents import Document, UnreadableDocument
+from millstream.documents import UnreadableDocument
 from millstream.documents.read import READERS, read_document
 from millstream.documents.split import SPLIT_VERSION, split
 from millstream.errors import InputError
@@ -104,11 +104,11 @@ class _Sync:
         self._unlisted: list[Path] = []  # folders that could not be read: nothing below them is known to be deleted
 
     def run(self, roots: Sequence[Path]) -> Report:
-        files = {file.path: file for root in roots for file in self._files(root)}
+        files = {_location(file.path): file for root in roots for file in self._files(root)}
         known = self._writer.known(self._owner)
-        for done, file in enumerate(files.values(), 1):
+        for done, (location, file) in enumerate(files.items(), 1):
             try:
-                outcome = self._update(file, known.get(str(file.path)))
+                outcome = self._update(file, location, known.get(location))
             except UnreadableDocument as error:
                 outcome = self._failed(file.uri, str(error))
             except OSError as error:
@@ -117,7 +117,7 @@ class _Sync:
         deleted = {
             location: document
             for location, document in known.items()
-            if Path(location) not in files and self._is_deleted(Path(location), roots)
+            if location not in files and self._is_deleted(Path(location), roots)
         }
         self._writer.remove(list(deleted.values()))
         self._report.removed = len(deleted)
@@ -127,7 +127,7 @@ class _Sync:
 
     def _files(self, root: Path) -> Iterator[_File]:
         if root.is_file():
-            yield _File(root, root.name)
+            yield _File(root, _printable(root.name))
         else:
             yield from self._walk(root, root.name)
 
@@ -151,9 +151,9 @@ class _Sync:
             elif path.suffix.lower() not in READERS:
                 self._report.ignored += 1
             else:
-                yield _File(path, entry_uri)
+                yield _File(path, _printable(entry_uri))
 
-    def _update(self, file: _File, known: Known | None) -> Outcome:
+    def _update(self, file: _File, location: str, known: Known | None) -> Outcome:
         data = self._read(file.path)
         version = sha256(b"%d\n" % SPLIT_VERSION + data).hexdigest()
         if known and known.version == version:
@@ -162,7 +162,9 @@ class _Sync:
             self._report.unchanged += 1
             return "unchanged"
         document = read_document(data, file.path.name)
-        self._report.passages += self._store(file, version, document)
+        self._report.passages += self._writer.replace(
+            self._owner, location, file.uri, version, document, split(document)
+        )
         self._report.pages += len(document.pages)
         if known:
             self._report.changed += 1
@@ -170,13 +172,8 @@ class _Sync:
         self._report.added += 1
         return "added"
 
-    def _store(self, file: _File, version: str, document: Document) -> int:
-        return self._writer.replace(
-            self._owner, str(file.path), _printable(file.uri), version, document, split(document)
-        )
-
     def _read(self, path: Path) -> bytes:
-        with path.open("rb") as stream:
+        with open(path, "rb", opener=_open_at_once) as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise UnreadableDocument("It is not a regular file.")
             data = stream.read(self._max_file_bytes + 1)
@@ -189,9 +186,19 @@ class _Sync:
         return "failed"
 
     def _is_deleted(self, location: Path, roots: Sequence[Path]) -> bool:
-        return any(location.is_relative_to(root) for root in roots) and not any(
-            location.is_relative_to(folder) for folder in self._unlisted
+        return any(location.is_relative_to(_location(root)) for root in roots) and not any(
+            location.is_relative_to(_location(folder)) for folder in self._unlisted
         )
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Opening a named pipe would wait for somebody to write into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _location(path: Path) -> str:
+    """The absolute path as text, which a file name need not be."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _printable(uri: str) -> str:

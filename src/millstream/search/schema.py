@@ -60,37 +60,41 @@ MIGRATIONS = [_VERSION_1]
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection in autocommit mode that any one thread at a time may use."""
+    """A connection in autocommit mode that any one thread at a time may use.
+
+    Raises ConfigurationError when the file is no database.
+    """
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise ConfigurationError(
+            "The file index.db in the data folder is not a Millstream index. Move it away and sync again."
+        ) from None
     return connection
 
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Creates the tables or brings them up to date, all or nothing.
 
-    Raises ConfigurationError when the file was made by a newer version, or is no index.
+    Raises ConfigurationError when the file was made by a newer version.
     """
+    connection.execute("PRAGMA journal_mode = WAL")
+    if _version(connection) == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        if _version(connection) == len(MIGRATIONS):
-            return
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            for script in MIGRATIONS[_version(connection) :]:
-                for statement in _statements(script):
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise
-        raise ConfigurationError(
-            "The file index.db in the data folder is not a Millstream index. Move it away and sync again."
-        ) from None
+        for script in MIGRATIONS[_version(connection) :]:
+            for statement in _statements(script):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -75,7 +75,7 @@ class IndexWriter:
         self, owner: str, location: str, uri: str, version: str, document: Document, chunks: Iterable[Chunk]
     ) -> int:
         """Puts a document in the place of what was at `location`, at once for every reader. Returns its passages."""
-        document_id = sha256(f"{owner}\n{location}".encode(errors="surrogatepass")).hexdigest()[:32]
+        document_id = sha256(f"{owner}\n{location}".encode()).hexdigest()[:32]
         title, text = _storable(document.title), _storable(document.text)
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")

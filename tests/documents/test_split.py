@@ -1,0 +1,74 @@
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millstream.documents import Document
+from millstream.documents.split import OVERLAP, SIZE, Chunk, split
+
+SENTENCE = "This is sentence number {} of a text that is long enough to be split. "
+
+TEXTS = st.lists(
+    st.sampled_from(
+        ["Word", "a sentence that goes on for a while. ", "One. ", "Two! ", "\n", "\n\n", "# Heading\n", "- item\n",
+         "| a | b |\n",
+         "```\ncode\n```\n", " ", "é🎉", "x" * 700, "Dr. ", "1. ", "\t", "no end " * 90, "~~~\n"]
+    ),
+    max_size=40,
+).map("".join)  # fmt: skip
+
+
+def chunks(text: str, pages: tuple[int, ...] = ()) -> list[Chunk]:
+    return list(split(Document("t", text, pages)))
+
+
+def test_sentences_are_packed_and_overlap() -> None:
+    text = "".join(SENTENCE.format(n) for n in range(60))
+    found = chunks(text)
+    assert all(600 < chunk.end - chunk.start <= SIZE for chunk in found[:-1])
+    for before, after in pairwise(found):
+        assert 0 < before.end - after.start <= OVERLAP
+        assert text[after.start :].startswith("This is sentence")
+        assert text[before.start : before.end].endswith("split.")
+
+
+def test_a_short_text_is_one_passage() -> None:
+    assert chunks("  One. Two.\n\nThree ") == [Chunk(2, 18)]
+
+
+def test_a_heading_stays_with_what_follows_it() -> None:
+    text = "".join(SENTENCE.format(n) for n in range(13)) + "\n\n# The next part\n\n" + "more " * 40 + "end."
+    first, second = chunks(text)
+    assert "# The next part" not in text[first.start : first.end]
+    assert "# The next part\n\nmore more" in text[second.start : second.end]
+
+
+def test_pages_are_kept_and_at_most_one_page_break_is_crossed() -> None:
+    text = "".join(f"Page {page} is short. " for page in range(1, 6))
+    pages = tuple(text.index(f"Page {page}") for page in range(1, 6))
+    found = chunks(text, pages)
+    assert (found[0].page_start, found[0].page_end) == (1, 2)
+    assert all(chunk.page_end - chunk.page_start <= 1 for chunk in found if chunk.page_end and chunk.page_start)
+    assert {page for chunk in found for page in (chunk.page_start, chunk.page_end)} == {1, 2, 3, 4, 5}
+
+
+@given(TEXTS, st.lists(st.floats(0, 1), max_size=5))
+def test_passages_hold_all_of_the_text_within_its_limits(text: str, breaks: list[float]) -> None:
+    pages = (0, *sorted(round(at * len(text)) for at in breaks)) if breaks else ()
+    found = chunks(text, pages)
+    held = bytearray(len(text))
+    last = -1
+    for chunk in found:
+        assert 0 <= chunk.start < chunk.end <= len(text)
+        assert chunk.end - chunk.start <= SIZE
+        assert chunk.start > last
+        last = chunk.start
+        assert not text[chunk.start].isspace()
+        assert not text[chunk.end - 1].isspace()
+        held[chunk.start : chunk.end] = b"x" * (chunk.end - chunk.start)
+        if pages:
+            assert chunk.page_start is not None
+            assert chunk.page_end is not None
+            assert pages[chunk.page_start - 1] <= chunk.start
+            assert pages[chunk.page_end - 1] < chunk.end
+    assert all(held[i] or text[i].isspace() for i in range(len(text)))

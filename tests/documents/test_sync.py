@@ -1,0 +1,194 @@
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from pdf_files import make_encrypted_pdf, make_pdf
+
+from millstream.documents.sync import Failure, Progress, Report, sync
+from millstream.errors import Conflict, InputError
+from millstream.search.sqlite import SqliteIndex
+
+
+@pytest.fixture
+async def index(tmp_path: Path) -> AsyncIterator[SqliteIndex]:
+    index = SqliteIndex(tmp_path / "data" / "index.db")
+    yield index
+    await index.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "leave.md").write_text("# Leave\n\nStaff get twenty days of holiday.")
+    (folder / "deep" / "pay.txt").write_text("Salaries are paid monthly.")
+    (folder / "plan.pdf").write_bytes(make_pdf([["Dental care is covered."], ["Vision care is not."]]))
+    return folder
+
+
+def counts(report: Report) -> tuple[int, int, int, int]:
+    return report.added, report.changed, report.unchanged, report.removed
+
+
+async def uris(index: SqliteIndex, owner: str = "local") -> list[str]:
+    return [document.uri for document in await index.documents(owner=owner)]
+
+
+async def test_a_folder_is_indexed_with_all_below_it(index: SqliteIndex, folder: Path) -> None:
+    seen: list[Progress] = []
+    report = sync([folder], index, "local", seen.append)
+    assert counts(report) == (3, 0, 0, 0)
+    assert report.pages == 2
+    assert await uris(index) == ["docs/deep/pay.txt", "docs/leave.md", "docs/plan.pdf"]
+    assert [(progress.done, progress.total, progress.outcome) for progress in seen] == [
+        (1, 3, "added"), (2, 3, "added"), (3, 3, "added"),
+    ]  # fmt: skip
+    (passage,) = await index.search("vision", owner="local")
+    assert (passage.uri, passage.page_start, passage.page_end) == ("docs/plan.pdf", 1, 2)
+
+
+async def test_only_what_changed_is_done_again(index: SqliteIndex, folder: Path) -> None:
+    sync([folder], index)
+    assert counts(sync([folder], index)) == (0, 0, 3, 0)
+    before = await index.documents(owner="local")
+    (folder / "leave.md").write_text("# Leave\n\nStaff get thirty days.")
+    (folder / "deep" / "pay.txt").unlink()
+    (folder / "new.md").write_text("New things.")
+    assert counts(sync([folder], index)) == (1, 1, 1, 1)
+    after = {document.uri: document for document in await index.documents(owner="local")}
+    assert sorted(after) == ["docs/leave.md", "docs/new.md", "docs/plan.pdf"]
+    leave = before[1]
+    assert after["docs/leave.md"].document_id == leave.document_id
+    assert after["docs/leave.md"].version != leave.version
+    assert await index.search("twenty salaries", owner="local") == []
+    assert (await index.document(leave.document_id, owner="local")).text == "# Leave\n\nStaff get thirty days."
+
+
+async def test_nothing_outside_the_sources_is_removed(index: SqliteIndex, folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.md"
+    other.write_text("Something else.")
+    sync([folder, other], index)
+    assert counts(sync([folder / "deep"], index)) == (0, 0, 1, 0)
+    assert counts(sync([other], index)) == (0, 0, 1, 0)
+    assert len(await uris(index)) == 4
+    assert counts(sync([folder, folder / "deep", other], index)) == (0, 0, 4, 0)
+
+
+async def test_bad_files_are_named_and_the_rest_is_indexed(index: SqliteIndex, folder: Path) -> None:
+    (folder / "locked.pdf").write_bytes(make_encrypted_pdf())
+    (folder / "broken.pdf").write_bytes(b"nothing")
+    (folder / "big.txt").write_text("x" * 2000)
+    os.mkfifo(folder / "pipe.txt")
+    (folder / "gone.md").symlink_to(folder / "nowhere.md")
+    report = sync([folder], index, max_file_bytes=1900)
+    assert report.added == 3
+    assert [failure.uri for failure in report.failed] == [
+        "docs/big.txt", "docs/broken.pdf", "docs/gone.md", "docs/locked.pdf", "docs/pipe.txt",
+    ]  # fmt: skip
+    assert report.failed[0] == Failure("docs/big.txt", "It is larger than 0.0019 MB, which is the limit.")
+    assert "encrypted" in report.failed[3].reason
+
+
+async def test_a_file_that_became_unreadable_stays_as_it_was(index: SqliteIndex, folder: Path) -> None:
+    sync([folder], index)
+    (folder / "plan.pdf").write_bytes(b"half written")
+    report = sync([folder], index)
+    assert (report.removed, len(report.failed)) == (0, 1)
+    assert [passage.uri for passage in await index.search("dental", owner="local")] == ["docs/plan.pdf"]
+
+
+async def test_hidden_and_unsupported_files_are_ignored(index: SqliteIndex, folder: Path) -> None:
+    (folder / ".git").mkdir()
+    (folder / ".git" / "x.md").write_text("hidden")
+    (folder / ".hidden.md").write_text("hidden")
+    (folder / "image.png").write_bytes(b"png")
+    report = sync([folder], index)
+    assert (report.added, report.ignored, report.failed) == (3, 3, [])
+
+
+async def test_links_in_a_circle_come_to_an_end(index: SqliteIndex, folder: Path) -> None:
+    (folder / "deep" / "up").symlink_to(folder, target_is_directory=True)
+    assert sync([folder], index).added == 3
+
+
+async def test_a_renamed_file_is_the_old_one_out_and_a_new_one_in(index: SqliteIndex, folder: Path) -> None:
+    sync([folder], index)
+    (folder / "leave.md").rename(folder / "holiday.md")
+    assert counts(sync([folder], index)) == (1, 0, 2, 1)
+
+
+async def test_a_single_file_is_known_by_its_name(index: SqliteIndex, folder: Path) -> None:
+    sync([folder / "leave.md"], index)
+    assert await uris(index) == ["leave.md"]
+    sync([folder], index)
+    assert "docs/leave.md" in await uris(index)
+    assert len(await uris(index)) == 3
+
+
+async def test_owners_have_documents_of_their_own(index: SqliteIndex, folder: Path) -> None:
+    sync([folder], index, "ann")
+    sync([folder / "leave.md"], index, "bob")
+    assert (await index.document_count(owner="ann"), await index.document_count(owner="bob")) == (3, 1)
+    (folder / "leave.md").unlink()
+    sync([folder], index, "bob")
+    assert (await index.document_count(owner="ann"), await index.document_count(owner="bob")) == (3, 2)
+
+
+def test_a_source_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    index = SqliteIndex(tmp_path / "index.db")
+    with pytest.raises(InputError, match="no folder or file"):
+        sync([tmp_path / "nowhere"], index)
+    (tmp_path / "a.xyz").write_text("x")
+    with pytest.raises(InputError, match="not supported"):
+        sync([tmp_path / "a.xyz"], index)
+    asyncio.run(index.close())
+
+
+async def test_file_names_that_are_no_text_do_not_stop_a_sync(index: SqliteIndex, folder: Path) -> None:
+    try:
+        (folder / os.fsdecode(b"caf\xe9.md")).write_text("Coffee is free.")
+    except OSError:
+        pytest.xfail("this file system has only names that are text")
+    assert sync([folder], index).added == 4
+    (passage,) = await index.search("coffee", owner="local")
+    assert passage.uri == "docs/caf?.md"
+    assert counts(sync([folder], index)) == (0, 0, 4, 0)
+
+
+async def test_a_second_sync_at_the_same_time_is_refused(
+    index: SqliteIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("millstream.search.writer._LOCK_TIMEOUT_S", 0.01)
+    with index.writer(), pytest.raises(Conflict, match="Another sync"):
+        sync([folder], index)
+    assert sync([folder], index).added == 3
+
+
+async def test_readers_see_the_old_text_until_the_new_one_is_whole(index: SqliteIndex, folder: Path) -> None:
+    def text(word: str) -> str:
+        return "".join(f"Sentence {n} is about {word} and about nothing else at all.\n\n" for n in range(3000))
+
+    (folder / "leave.md").write_text(text("apples"))
+    sync([folder], index)
+    (folder / "leave.md").write_text(text("pears"))
+    ended = threading.Event()
+
+    def resync() -> None:
+        sync([folder], index)
+        ended.set()
+
+    thread = threading.Thread(target=resync)
+    thread.start()
+    seen = []
+    while not ended.is_set():
+        apples = len(await index.search("apples", owner="local", limit=100))
+        seen.append((apples, len(await index.search("pears", owner="local", limit=100))))
+    thread.join()
+    assert await index.search("apples", owner="local") == []
+    assert len(await index.search("pears", owner="local", limit=100)) == 100
+    # The two searches are two looks: between them the new text may have taken the old one's place.
+    assert set(seen) <= {(100, 0), (100, 100), (0, 100)}
+    assert (100, 0) in seen

@@ -1,0 +1,91 @@
+"""What every search engine of ours must do. A test module subclasses it and provides the fixture `search`, filled with
+`DOCUMENTS`: owner → name → text."""
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from millstream.search import Search
+
+DOCUMENTS = {
+    "ann": {
+        "leave.md": "# Leave\n\nEmployees receive twenty days of paid holiday each year.",
+        "pay.md": "# Pay\n\nSalaries are paid monthly. Overtime is paid twice a year.",
+        "parking.txt": "The car park opens at seven. Bicycles are welcome.",
+    },
+    "bob": {"leave.md": "# Leave\n\nBob alone has a sabbatical of one year, and a holiday."},
+}
+
+
+class SearchContract:
+    async def test_the_best_passage_comes_first_with_its_place(self, search: Search) -> None:
+        best, *_ = await search.search("How many days of holiday do employees get?", owner="ann")
+        assert best.title == "Leave"
+        assert best.uri.endswith("leave.md")
+        assert not best.uri.startswith("/")
+        source = DOCUMENTS["ann"]["leave.md"]
+        assert (best.start, best.end) == (0, len(source))
+        assert best.text == source
+
+    async def test_scores_fall_and_the_limit_holds(self, search: Search) -> None:
+        passages = await search.search("paid year holiday car", owner="ann", limit=2)
+        assert len(passages) == 2
+        scores = [passage.score or 0.0 for passage in passages]
+        assert scores == sorted(scores, reverse=True)
+        assert await search.search("paid", owner="ann", limit=0) == []
+
+    async def test_an_owner_sees_only_their_documents(self, search: Search) -> None:
+        assert {passage.uri for passage in await search.search("sabbatical holiday", owner="bob")} == {"docs/leave.md"}
+        assert await search.search("sabbatical", owner="ann") == []
+        assert await search.search("holiday", owner="nobody") == []
+        counts = [await search.document_count(owner=owner) for owner in ("ann", "bob", "nobody")]
+        assert counts == [3, 1, 0]
+
+    async def test_inflected_words_are_found(self, search: Search) -> None:
+        assert (await search.search("employee holidays", owner="ann"))[0].title == "Leave"
+
+    async def test_coverage_tells_a_strong_match_from_a_weak_one(self, search: Search) -> None:
+        strong = (await search.search("paid holiday for employees", owner="ann"))[0].coverage
+        weak = (await search.search("holiday on the moon of jupiter", owner="ann"))[0].coverage
+        assert strong is not None
+        assert weak is not None
+        assert strong == 1.0
+        assert weak < 0.5
+
+    @pytest.mark.parametrize("query", ["", "   ", "?!", "xyzzy"])
+    async def test_nothing_is_found_for_nothing(self, search: Search, query: str) -> None:
+        assert await search.search(query, owner="ann") == []
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            '"',
+            "holiday AND",
+            "NEAR(",
+            "text:holiday",
+            "holi*",
+            "-holiday",
+            "a OR",
+            "'; DROP TABLE passages",
+            "\0holiday",
+        ],
+    )
+    async def test_no_query_is_an_error(self, search: Search, query: str) -> None:
+        await search.search(query, owner="ann")
+
+    @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @given(st.text(max_size=60))
+    async def test_any_text_may_be_asked(self, search: Search, query: str) -> None:
+        assert len(await search.search(query, owner="ann", limit=2)) <= 2
+
+    async def test_many_may_search_at_once_and_any_of_them_may_leave(self, search: Search) -> None:
+        searches = [asyncio.create_task(search.search("paid holiday", owner="ann")) for _ in range(30)]
+        await asyncio.sleep(0)
+        for task in searches[::3]:
+            task.cancel()
+        results = await asyncio.gather(*searches, return_exceptions=True)
+        for i, result in enumerate(results):
+            assert isinstance(result, asyncio.CancelledError) if i % 3 == 0 else len(result) == 2  # type: ignore[arg-type]
+        assert len(await search.search("paid holiday", owner="ann")) == 2

@@ -1,0 +1,136 @@
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from search_contract import DOCUMENTS, SearchContract
+
+from millstream.documents.sync import sync
+from millstream.errors import ConfigurationError, NotFound
+from millstream.search.query import query_terms, stem
+from millstream.search.schema import MIGRATIONS
+from millstream.search.sqlite import SqliteIndex
+
+
+@pytest.fixture
+async def search(tmp_path: Path) -> AsyncIterator[SqliteIndex]:
+    index = SqliteIndex(tmp_path / "index.db")
+    for owner, documents in DOCUMENTS.items():
+        folder = tmp_path / owner / "docs"
+        folder.mkdir(parents=True)
+        for name, text in documents.items():
+            (folder / name).write_text(text)
+        sync([folder], index, owner)
+    yield index
+    await index.close()
+
+
+class TestSqliteIndex(SearchContract):
+    async def test_a_document_can_be_opened_by_its_owner_only(self, search: SqliteIndex) -> None:
+        (passage, *_) = await search.search("overtime", owner="ann")
+        document = await search.document(passage.document_id, owner="ann")
+        assert (document.title, document.uri, document.version) == ("Pay", "docs/pay.md", passage.version)
+        assert document.text == DOCUMENTS["ann"]["pay.md"]
+        with pytest.raises(NotFound):
+            await search.document(passage.document_id, owner="bob")
+
+    async def test_the_index_is_there_after_a_restart(self, search: SqliteIndex) -> None:
+        again = SqliteIndex(search.path)
+        first = await search.search("holiday", owner="ann")
+        assert await again.search("holiday", owner="ann") == first
+        await again.close()
+
+
+async def test_a_long_document_comes_back_whole(tmp_path: Path) -> None:
+    text = "Grüße 🎉 an alle. " * 20_000
+    (tmp_path / "long.txt").write_text(text)
+    index = SqliteIndex(tmp_path / "index.db")
+    sync([tmp_path / "long.txt"], index)
+    (passage, *_) = await index.search("grüße", owner="local")
+    assert (await index.document(passage.document_id, owner="local")).text == text
+    assert text[passage.start : passage.end] == passage.text
+    await index.close()
+
+
+async def test_the_write_lock_is_never_held_for_long(tmp_path: Path) -> None:
+    (tmp_path / "long.txt").write_text(
+        "".join(f"Sentence {n} says that {n * 7919} is a number.\n\n" for n in range(20_000))
+    )
+    index = SqliteIndex(tmp_path / "index.db")
+    other = sqlite3.connect(index.path, timeout=0, isolation_level=None)
+    ended = threading.Event()
+
+    def run() -> None:
+        sync([tmp_path / "long.txt"], index)
+        ended.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    got_in = 0
+    begun = time.monotonic()
+    while not ended.is_set():
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("ROLLBACK")
+            got_in += 1
+        except sqlite3.OperationalError:
+            await asyncio.sleep(0)
+    thread.join()
+    took = time.monotonic() - begun
+    other.close()
+    assert len(await index.search("7919", owner="local")) >= 1
+    await index.close()
+    # A writer that held the lock for the whole document would let nobody in; ours lets others in again and again.
+    assert got_in > took / 0.2
+
+
+def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "index.db")
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    connection.close()
+    with pytest.raises(ConfigurationError, match="newer version"):
+        SqliteIndex(tmp_path / "index.db")
+
+
+def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "index.db").write_text("This is not a database, but long enough to be taken for one. " * 20)
+    with pytest.raises(ConfigurationError, match="not a Millstream index"):
+        SqliteIndex(tmp_path / "index.db")
+
+
+async def test_a_writer_that_died_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Apples are red.")
+    index = SqliteIndex(tmp_path / "index.db")
+    sync([tmp_path / "a.txt"], index)
+    connection = sqlite3.connect(index.path)
+    connection.execute(
+        "INSERT INTO documents (owner, location, document_id, uri, title, version, state, pages) "
+        "VALUES ('local', '/b', 'b', 'b', 'b', 'b', 'loading', 0)"
+    )
+    connection.execute(
+        'INSERT INTO passages (document, n, title, text, start, "end") SELECT max(id), 0, "b", "Apples", 0, 6 FROM documents'
+    )
+    connection.commit()
+    assert len(await index.search("apples", owner="local")) == 1
+    sync([tmp_path / "a.txt"], index)
+    assert connection.execute("SELECT count(*) FROM passages").fetchone() == (1,)
+    assert connection.execute("INSERT INTO terms (terms) VALUES ('integrity-check')")
+    connection.close()
+    await index.close()
+
+
+def test_stop_words_and_repetitions_are_left_out_of_a_query() -> None:
+    assert query_terms("What is the Leave for leave?") == ["leave"]
+    assert query_terms("who are you") == ["who", "are", "you"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("employee", "employees"), ("plan", "plans", "planned", "planning"), ("cover", "covers", "covered", "covering"),
+     ("policy", "policies"), ("service", "services"), ("use", "uses"), ("process", "processes")],
+)  # fmt: skip
+def test_inflections_have_one_stem(words: tuple[str, ...]) -> None:
+    assert len({stem(word) for word in words}) == 1
