@@ -111,7 +111,8 @@ async def test_a_writer_that_died_leaves_nothing_behind(tmp_path: Path) -> None:
         "VALUES ('local', '/b', 'b', 'b', 'b', 'b', 'loading', 0)"
     )
     connection.execute(
-        'INSERT INTO passages (document, n, title, text, start, "end") SELECT max(id), 0, "b", "Apples", 0, 6 FROM documents'
+        'INSERT INTO passages (document, n, title, text, start, "end") '
+        "SELECT max(id), 0, 'b', 'Apples', 0, 6 FROM documents"
     )
     connection.commit()
     assert len(await index.search("apples", owner="local")) == 1

@@ -159,7 +159,7 @@ def _search(connection: sqlite3.Connection, terms: Sequence[str], owner: str, li
             page_end=page_end,
             start=start,
             end=end,
-            score=round(score, 4),
+            score=float(f"{score:.4g}"),  # in a tiny index BM25 gives millionths
             coverage=round(coverage[passage], 3),
         )
         for passage, n, text, start, end, page_start, page_end, document_id, version, title, uri, score in rows

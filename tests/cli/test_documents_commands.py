@@ -1,0 +1,54 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from millstream.cli import app
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MILLSTREAM_DATA", str(tmp_path / "data"))
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "leave.md").write_text("# Leave\n\nEmployees receive twenty days of paid holiday.")
+    return folder
+
+
+def test_sync_says_what_it_did(folder: Path) -> None:
+    first = CliRunner().invoke(app, ["sync", str(folder)])
+    assert (first.exit_code, first.stdout) == (0, "1 added, 0 changed, 0 unchanged, 0 removed, 0 failed\n")
+    assert first.stderr == "added: docs/leave.md\n"
+    second = CliRunner().invoke(app, ["sync", str(folder)])
+    assert (second.stdout, second.stderr) == ("0 added, 0 changed, 1 unchanged, 0 removed, 0 failed\n", "")
+
+
+def test_sync_names_what_failed_and_exits_with_1(folder: Path) -> None:
+    (folder / "broken.pdf").write_bytes(b"no pdf")
+    result = CliRunner().invoke(app, ["sync", str(folder)])
+    assert result.exit_code == 1
+    assert "failed: docs/broken.pdf: This is not a PDF, or it is damaged." in result.stderr
+    assert result.stdout == "1 added, 0 changed, 0 unchanged, 0 removed, 1 failed\n"
+
+
+def test_search_gives_one_json_object_a_line(folder: Path) -> None:
+    CliRunner().invoke(app, ["sync", str(folder)])
+    result = CliRunner().invoke(app, ["search", "paid holiday", "--json"])
+    (line,) = result.stdout.splitlines()
+    hit = json.loads(line)
+    assert list(hit) == ["n", "uri", "title", "page_start", "page_end", "score", "text"]
+    assert (hit["n"], hit["uri"], hit["title"], hit["page_start"]) == (1, "docs/leave.md", "Leave", None)
+    assert "[1] Leave (docs/leave.md)" in CliRunner().invoke(app, ["search", "holiday"]).stdout
+
+
+def test_search_says_when_there_is_nothing(folder: Path) -> None:
+    assert "millstream sync" in CliRunner().invoke(app, ["search", "holiday"]).stderr
+    CliRunner().invoke(app, ["sync", str(folder)])
+    result = CliRunner().invoke(app, ["search", "zebra", "--json"])
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "No passage has any of these words.\n")
+
+
+@pytest.mark.parametrize("arguments", [["sync"], ["search"], ["search", "x", "--limit", "0"]])
+def test_wrong_usage_exits_with_2(folder: Path, arguments: list[str]) -> None:
+    assert CliRunner().invoke(app, arguments).exit_code == 2
