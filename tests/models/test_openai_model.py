@@ -4,12 +4,13 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import uvloop
 from model_contract import (
     FOX,
     PATIENT,
@@ -384,7 +385,12 @@ async def test_another_call_goes_on_when_one_is_given_up() -> None:
         assert said(await whole) == "a b c d e f"
 
 
-async def test_close_ends_calls_in_progress() -> None:
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_close_ends_calls_in_progress(run: Callable[[Coroutine[None, None, None]], None]) -> None:
+    run(_close_during_a_call())
+
+
+async def _close_during_a_call() -> None:
     async with ModelServer(Script.words("w " * 1000, rate=50)) as server, asking(server) as model:
         task = asyncio.create_task(collect_until_failure(model))
         await server.asked()

@@ -219,6 +219,9 @@ class _Reading:
         except (aiohttp.ClientError, OSError) as error:
             self.lost = _reason(error)
             return b""
+        except RuntimeError:  # aiohttp's word, on uvloop, for a session that was closed before this read
+            self.lost = "the connection was closed here"
+            return b""
         finally:
             self.patience.reading = False
 
