@@ -52,7 +52,7 @@ def test_whole_sentences_are_quoted_verbatim_with_their_marks() -> None:
 
 
 def test_headings_rows_code_and_half_sentences_are_never_quoted() -> None:
-    quoted = quote("paid leave holidays employees twenty days year sick form", [passage(HANDBOOK)])
+    quoted = quote("Is sick leave or holiday paid, and for how many weeks or days a year?", [passage(HANDBOOK)])
     for unwanted in ("# Paid", "Holidays\n", "Twenty days a year", "|", "employees.holiday", "of paid holiday for"):
         assert unwanted not in quoted
     assert "**Sick leave** is paid in full for six weeks. [1]" in quoted
@@ -100,6 +100,8 @@ def test_what_was_said_is_not_said_again() -> None:
             [passage("The company has won a cup for the best coffee.", coverage=0.2)],
         ),
         ("holidays", [passage("# Holidays\n\nTwenty days")]),
+        ("paid holiday", [passage("of paid holiday for all employees each year.")]),
+        ("paid holiday", [passage("Paid holiday for all employees each year")]),
     ],
 )
 def test_it_says_so_when_nothing_fits(question: str, passages: list[Passage]) -> None:
