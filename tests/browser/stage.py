@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from millstream.errors import ModelError
 from millstream.run import Run, Step
@@ -42,10 +43,11 @@ class Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(millstream: Millstream) -> AsyncIterator[int]:
+async def serving(served: Millstream | ASGIApp) -> AsyncIterator[int]:
     """Serves on a free port of loopback. Connections wait in the socket's queue until the server takes them."""
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(millstream.app, lifespan="on", log_level="warning", timeout_graceful_shutdown=1)
+    app = served.app if isinstance(served, Millstream) else served
+    config = uvicorn.Config(app, lifespan="auto", log_level="warning", timeout_graceful_shutdown=1)
     server = Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:

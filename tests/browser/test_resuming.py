@@ -1,10 +1,14 @@
 """A reader comes and goes; the answer loses nothing and doubles nothing."""
 
+from pathlib import Path
+
 import pytest
 from playwright.async_api import Browser, Page, expect
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from .conftest import Watched, watched
-from .stage import HANDBOOK, CuttingProxy, Stage
+from .stage import HANDBOOK, CuttingProxy, Stage, new_millstream, serving
 from .test_asking import ask
 
 # What the browser itself logs when a connection is cut.
@@ -116,3 +120,40 @@ async def test_being_offline_is_said(visit: Watched, page: Page, stage: Stage) -
     stage.end()
     await expect(page.locator(".words")).to_have_text("1 2 3")
     await expect(page.get_by_text("You are offline.")).to_be_hidden()
+
+
+async def test_an_answer_whose_server_shuts_down_is_kept_as_interrupted_and_the_next_is_refused_with_a_reason(
+    browser: Browser, stage: Stage, tmp_path: Path
+) -> None:
+    millstream = new_millstream(tmp_path)
+    millstream.answer(stage.answer)
+    async with serving(millstream) as port, watched(browser, port) as visit:
+        visit.expected = ("503 (Service Unavailable)",)
+        page = await visit.open(f"http://127.0.0.1:{port}/")
+        await ask(page, "Count")
+        stage.say(*numbers(1, 5))
+        await expect(page.locator(".words")).to_have_text(text(1, 5))
+        await millstream.supervisor.close(drain_s=0)
+        await expect(page.get_by_text("Interrupted.", exact=True)).to_be_visible()
+        await expect(page.locator(".words")).to_have_text(text(1, 5))
+        await page.get_by_role("button", name="Try again").click()
+        await expect(page.locator(".problem")).to_contain_text("The server is shutting down")
+        await expect(page.locator(".words")).to_have_text(text(1, 5))
+
+
+async def test_the_page_works_under_the_prefix_of_somebody_elses_application(
+    browser: Browser, stage: Stage, tmp_path: Path
+) -> None:
+    millstream = new_millstream(tmp_path)
+    millstream.answer(stage.answer)
+    host = Starlette(routes=[Mount("/deep/chat", millstream.app)])
+    async with serving(host) as port, watched(browser, port) as visit:
+        page = await visit.open(f"http://127.0.0.1:{port}/deep/chat/")
+        await ask(page, "Count")
+        stage.say(*numbers(1, 5))
+        await expect(page.locator(".words")).to_have_text(text(1, 5))
+        await page.reload()
+        await expect(page.locator(".words")).to_have_text(text(1, 5))
+        stage.end()
+        await expect(page.get_by_role("article").last).to_have_attribute("aria-busy", "false")
+    await millstream.close()

@@ -1,5 +1,7 @@
 """Stop keeps what was on screen, and only that."""
 
+import asyncio
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -59,3 +61,16 @@ async def test_leaving_does_not_stop(page: Page, stage: Stage) -> None:
     stage.end()
     await page.get_by_role("link", name="Tell me").click()
     await expect(page.locator(".words")).to_have_text("On and on.")
+
+
+async def test_stop_without_streaming_shows_what_there_is(page: Page, stage: Stage) -> None:
+    await page.get_by_role("switch").uncheck()
+    async with page.expect_request("**/api/runs"):
+        await ask(page, "Tell me")
+    written = asyncio.Event()
+    stage.say("Half an answer")
+    stage.do(lambda run: written.set())
+    await written.wait()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_text("You stopped this answer.")).to_be_visible()
+    await expect(page.locator(".words")).to_have_text("Half an answer")

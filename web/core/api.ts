@@ -128,7 +128,11 @@ export class Api {
   }
 
   async conversation(id: string): Promise<Conversation> {
-    return (await this.json("GET", `api/conversations/${encodeURIComponent(id)}`, {})) as Conversation;
+    const path = `api/conversations/${encodeURIComponent(id)}`;
+    const conversation = (await this.json("GET", path, {})) as Conversation;
+    // An answer whose run the server no longer knows has nothing to show.
+    const messages = conversation.messages.filter((message) => message.role === "user" || "run" in message);
+    return { ...conversation, messages };
   }
 
   async rename(id: string, title: string): Promise<void> {

@@ -55,6 +55,6 @@ export function numbered(bodies: readonly Body[]): AnyEvent[] {
 }
 
 /** A whole run: `run.started`, anything, one terminal event; numbered. */
-export const wholeRun: fc.Arbitrary<AnyEvent[]> = fc
+export const anyRun: fc.Arbitrary<AnyEvent[]> = fc
   .tuple(fc.array(body, { maxLength: 40 }), ending)
   .map(([middle, end]) => numbered([STARTED, ...middle, end]));

@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { Api, Refusal } from "../../core/api";
 import { type AnyEvent, isTerminal } from "../../core/events";
 import { emptySnapshot, fold, type Snapshot } from "../../core/fold";
-import { followRun, startRun, type Update } from "../../core/reader";
-import { numbered, STARTED, wholeRun } from "./arbitraries";
+import { followRun, startRun, type Update, wholeRun } from "../../core/reader";
+import { anyRun, numbered, STARTED } from "./arbitraries";
 import { Clock, type Fate, frames, LogServer, problem } from "./server";
 
 const RUN = numbered([
@@ -46,7 +46,7 @@ async function assembled(updates: AsyncGenerator<Update, void>, from = emptySnap
 describe("a run that is started and followed", () => {
   it("gives every event once and in order, whatever the chunks, cuts, failures and repetitions", async () => {
     await fc.assert(
-      fc.asyncProperty(wholeRun, fc.array(fate, { maxLength: 8 }), async (events, fates) => {
+      fc.asyncProperty(anyRun, fc.array(fate, { maxLength: 8 }), async (events, fates) => {
         const server = new LogServer(events, fates);
         const { seen, snapshot } = await assembled(
           startRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(20_000), NEVER),
@@ -79,6 +79,38 @@ describe("a run that is started and followed", () => {
     await expect(
       assembled(startRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(20_000), NEVER)),
     ).rejects.toThrow(new Refusal({ title: "No", status: 503, detail: "No: draining.", code: "draining" }));
+  });
+});
+
+describe("a run whose answer is wanted whole", () => {
+  const ask = (server: LogServer) =>
+    assembled(wholeRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(20_000), NEVER));
+
+  it("attaches to the same run again after a lost connection", async () => {
+    const server = new LogServer(RUN);
+    server.instead.push(new Response("  \n  "), new Response("", { status: 502 }), Response.json(server.snapshot()));
+    const { snapshot, kinds } = await ask(server);
+    expect(server.requests).toEqual(["POST api/runs", "POST api/runs", "POST api/runs"]);
+    expect(kinds).toEqual(["resuming", "resuming", "snapshot"]);
+    expect(snapshot).toEqual(server.snapshot());
+  });
+
+  it("shows what there is of a run that failed", async () => {
+    const server = new LogServer(RUN);
+    server.instead.push(
+      Response.json(
+        { title: "No", status: 502, detail: "Down.", code: "model-unavailable", message: { content: "Half" } },
+        { status: 502, headers: { "content-type": "application/problem+json" } },
+      ),
+    );
+    expect((await ask(server)).snapshot).toEqual(server.snapshot());
+    expect(server.requests).toEqual(["POST api/runs", "GET api/runs/r1"]);
+  });
+
+  it("takes a refusal for an answer", async () => {
+    const server = new LogServer(RUN);
+    server.instead.push(problem(400, "invalid-request"));
+    await expect(ask(server)).rejects.toThrow("No: invalid-request.");
   });
 });
 
