@@ -1,12 +1,13 @@
 import asyncio
 import os
-import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from pdf_files import make_encrypted_pdf, make_pdf
 
+from millstream.documents import Document
+from millstream.documents.split import Chunk, split
 from millstream.documents.sync import Failure, Progress, Report, sync
 from millstream.errors import Conflict, InputError
 from millstream.search.sqlite import SqliteIndex
@@ -167,28 +168,30 @@ async def test_a_second_sync_at_the_same_time_is_refused(
     assert sync([folder], index).added == 3
 
 
-async def test_readers_see_the_old_text_until_the_new_one_is_whole(index: SqliteIndex, folder: Path) -> None:
+async def test_readers_see_the_old_text_until_the_new_one_is_whole(
+    index: SqliteIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def text(word: str) -> str:
         return "".join(f"Sentence {n} is about {word} and about nothing else at all.\n\n" for n in range(3000))
+
+    async def look() -> tuple[int, int]:
+        found = [len(await index.search(word, owner="local", limit=100)) for word in ("apples", "pears")]
+        return found[0], found[1]
 
     (folder / "leave.md").write_text(text("apples"))
     sync([folder], index)
     (folder / "leave.md").write_text(text("pears"))
-    ended = threading.Event()
+    seen: list[tuple[int, int]] = []
+    loop = asyncio.get_running_loop()
 
-    def resync() -> None:
-        sync([folder], index)
-        ended.set()
+    def split_and_look(document: Document) -> Iterator[Chunk]:
+        for n, chunk in enumerate(split(document)):
+            if n % 50 == 49:
+                seen.append(asyncio.run_coroutine_threadsafe(look(), loop).result())
+            yield chunk
 
-    thread = threading.Thread(target=resync)
-    thread.start()
-    seen = []
-    while not ended.is_set():
-        apples = len(await index.search("apples", owner="local", limit=100))
-        seen.append((apples, len(await index.search("pears", owner="local", limit=100))))
-    thread.join()
-    assert await index.search("apples", owner="local") == []
-    assert len(await index.search("pears", owner="local", limit=100)) == 100
-    # The two searches are two looks: between them the new text may have taken the old one's place.
-    assert set(seen) <= {(100, 0), (100, 100), (0, 100)}
-    assert (100, 0) in seen
+    monkeypatch.setattr("millstream.documents.sync.split", split_and_look)
+    await asyncio.to_thread(sync, [folder], index)
+    assert set(seen) == {(100, 0)}
+    assert len(seen) > 2
+    assert await look() == (0, 100)
