@@ -1,8 +1,13 @@
 """The model over real sockets, against the server of `millstream.testing`."""
 
 import asyncio
+import atexit
+import functools
+import shutil
 import socket
 import ssl
+import subprocess
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -32,13 +37,23 @@ from millstream.models.timeouts import Timeouts
 from millstream.testing import Dialect, ModelServer
 
 KEY = "not-shaped-like-a-key"
-TLS = Path(__file__).with_name("tls")
+
+
+@functools.cache
+def certificate() -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that nobody trusts unless told to, and its key; made for this test run."""
+    folder = Path(tempfile.mkdtemp(prefix="millstream-tls-"))
+    atexit.register(shutil.rmtree, folder)
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
+    extension = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run([*command.split(), *extension], check=True, capture_output=True)
+    return cert, key
 
 
 def certified() -> ssl.SSLContext:
-    """A server's certificate for 127.0.0.1 that nobody trusts unless told to."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
+    context.load_cert_chain(*certificate())
     return context
 
 
@@ -103,7 +118,7 @@ class TestTLS(OverSockets):
         self.server = ModelServer(script, key=KEY, tls=certified())
         async with self.server:
             endpoint = openai_endpoint(base_url=self.server.base_url, key=KEY, organization=None)
-            trusting = ssl.create_default_context(cafile=TLS / "cert.pem")
+            trusting = ssl.create_default_context(cafile=certificate()[0])
             model = OpenAIModel("fox", endpoint, timeouts=timeouts, tls=trusting)
             yield model
             await model.close()
