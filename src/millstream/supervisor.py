@@ -324,8 +324,9 @@ class Supervisor:
 
     async def at_end(self, run_id: str, owner: str, after: int) -> bool:
         """Whether a reader with this cursor has already had the terminal event."""
-        if run_id in self._live:
-            return False
+        live = self._live.get(run_id)
+        if live is not None and live.producer.record.owner == owner:
+            return live.producer.ended and after == live.producer.last_seq
         record = await self._record(run_id, owner)
         return record.state != "running" and after == record.last_seq and record.durable_seq is None
 
