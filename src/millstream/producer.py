@@ -192,7 +192,7 @@ class Producer:
         state: RunState = "running"
         durable_seq = None
         waiting = self._frames[self._flushed + 1 - self._first :]
-        if self._final is not None:
+        if self._final is not None and not self._ended:
             final, state, durable_seq = self._final
             waiting.append(final)
         for number, frame in enumerate(waiting):
