@@ -35,7 +35,7 @@ from millstream.search.sqlite import SqliteIndex
 from millstream.server import page
 from millstream.server.guard import Guard
 from millstream.server.identity import Identify
-from millstream.server.problem import on_error, problem
+from millstream.server.problem import on_error, problem, problem_of
 from millstream.server.routes import conversations, runs, status, websocket
 from millstream.server.settings import Settings, load_settings, provider_environment
 from millstream.supervisor import Registered, Supervisor
@@ -61,6 +61,7 @@ class Millstream:
         self.library: Library | None = None
         self.model: ChatModel | None = None
         self.folder: DataFolder | None = None
+        self.closed = False
         self._supervisor: Supervisor | None = None
         self._database: Database | None = None
         self._index: SqliteIndex | None = None
@@ -131,6 +132,7 @@ class Millstream:
             self.model, self.folder = model, folder
             self.library = Library(self._index)
             self._supervisor = supervisor
+            self.closed = False
 
     def _register_built_in(self, model: ChatModel, index: SqliteIndex) -> None:
         rag = Registered(as_answer(RagAnswer(index, model, self.settings.sources, self.settings.prompts)), model.name)
@@ -144,6 +146,7 @@ class Millstream:
         supervisor = self._supervisor
         if supervisor is None:
             return
+        self.closed = True
         await supervisor.close(self.settings.drain)
         self._supervisor = None
         if self.library is not None:
@@ -184,6 +187,11 @@ class _Application:
             await self._lifespan(receive, send)
             return
         if not self._millstream.is_open:
+            if self._millstream.closed:
+                await problem_of(Unavailable("The server has closed.", code="draining", retry_after=5))(
+                    scope, receive, send
+                )
+                return
             await self._millstream.open()
         scope["millstream"] = self._millstream
         await self._routed(scope, receive, send)
