@@ -154,13 +154,16 @@ async def test_an_unknown_answer_is_refused_and_the_known_ones_named(tmp_path: P
             await start(supervisor)
 
 
-async def test_a_caller_who_leaves_while_starting_does_not_take_the_run_with_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("turns", [1, 2, 3, 5])
+async def test_a_caller_who_leaves_while_starting_does_not_take_the_run_with_it(tmp_path: Path, turns: int) -> None:
     async with supervised(tmp_path, hello) as supervisor:
         caller = asyncio.create_task(start(supervisor, run_id="r1"))
-        await turn()
+        for _ in range(turns):
+            await turn()
         caller.cancel()
-        await asyncio.gather(caller, return_exceptions=True)
-        assert await start(supervisor, run_id="r1") == "r1"
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        await until(lambda: supervisor._starting == set())
         assert types_of(await read(supervisor, "r1"))[-1] == "run.finished"
 
 
