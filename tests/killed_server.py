@@ -15,8 +15,6 @@ from millstream.folder import DataFolder
 from millstream.run import Run
 from millstream.supervisor import Supervisor
 
-RUNS = 6
-
 
 async def serve(folder: Path, witness: int) -> None:
     def note(*words: object) -> None:
@@ -26,7 +24,8 @@ async def serve(folder: Path, witness: int) -> None:
         number = 0
         async with run.step("think", "Thinking…"):
             await asyncio.sleep(0.005)
-        # Some answers end, and have more to say after their words; the others go on for ever.
+        # Some answers have an end, and then look for more to say until death; the others go on for ever. Only one ends
+        # for good, and soon: a terminal event is flushed at once, and everybody's words with it.
         last = int(run.question)
         while last == 0 or number < last:
             for _ in range(3):
@@ -37,7 +36,7 @@ async def serve(folder: Path, witness: int) -> None:
         note("finish", run.id)
         run.finish()
         async with run.step("followups", "Looking ahead…"):
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0 if last == 12 else 3600)
 
     async def reader(supervisor: Supervisor, run_id: str) -> None:
         async with supervisor.follow(run_id, OWNER) as follower:
@@ -46,7 +45,7 @@ async def serve(folder: Path, witness: int) -> None:
 
     DataFolder(folder).lock()
     async with supervised(folder, answer) as supervisor:
-        for question in ("0", "0", "0", "60", "150", "400")[:RUNS]:
+        for question in ("0", "0", "0", "12", "60", "240"):
             run_id = await start(supervisor, question)
             asyncio.get_running_loop().create_task(reader(supervisor, run_id))
         print("serving", flush=True)  # noqa: T201

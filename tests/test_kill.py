@@ -98,7 +98,7 @@ async def check(supervisor: Supervisor, run_id: str, generated: Generated, witne
 def serve_until_killed(data: Path, witness: Path, seconds: float) -> None:
     server = subprocess.Popen(
         [sys.executable, str(TESTS / "killed_server.py"), str(data), str(witness)],
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, sys.path)])},
         stdout=subprocess.PIPE,
     )
     assert server.stdout is not None
