@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections import ChainMap
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -42,6 +44,8 @@ from millstream.supervisor import Registered, Supervisor
 
 MIGRATIONS = (logs_sqlite.SCHEMA + conversations_sqlite.SCHEMA,)
 
+logger = logging.getLogger("millstream")
+
 A = TypeVar("A", bound=AnyAnswer)
 
 
@@ -54,17 +58,19 @@ class Millstream:
 
     def __init__(self, settings: Settings | None = None, *, identify: Identify | None = None, **flags: Any) -> None:
         if settings is None:
-            settings = load_settings(**{"hosts": ("*",), **flags})
+            settings = load_settings(**flags)
+            if not settings.hosts:
+                settings = settings.model_copy(update={"hosts": ("*",)})
         self.settings = settings
         self.identify = identify
         self.answers: dict[str, Registered] = {}
+        self.offered: Mapping[str, Registered] = self.answers
         self.library: Library | None = None
         self.model: ChatModel | None = None
         self.folder: DataFolder | None = None
         self.closed = False
         self._supervisor: Supervisor | None = None
-        self._database: Database | None = None
-        self._index: SqliteIndex | None = None
+        self._opened = contextlib.AsyncExitStack()
         self._opening = asyncio.Lock()
         self.app: ASGIApp = _Application(self, _routed(settings))
 
@@ -110,55 +116,53 @@ class Millstream:
             model = create_model(
                 settings.model, environ=provider_environment(), timeouts=timeouts, quote_pace=settings.quote_pace
             )
-            folder = DataFolder(settings.data)
-            folder.lock()
-            try:
-                self._database = Database(settings.data / "millstream.db", MIGRATIONS)
-                self._index = SqliteIndex(settings.data / "index.db")
-                self._register_built_in(model, self._index)
-                log = MemoryLog() if settings.log == "memory" else logs_sqlite.SqliteLog(self._database)
+            async with contextlib.AsyncExitStack() as opened:
+                opened.push_async_callback(model.close)
+                folder = DataFolder(settings.data)
+                folder.lock()
+                opened.callback(folder.unlock)
+                database = Database(settings.data / "millstream.db", MIGRATIONS)
+                opened.push_async_callback(database.close)
+                index = SqliteIndex(settings.data / "index.db")
+                opened.push_async_callback(index.close)
+                library = Library(index)
+                opened.push_async_callback(library.close)
                 supervisor = Supervisor(
-                    log,
-                    conversations_sqlite.SqliteConversations(self._database),
-                    self.answers,
+                    MemoryLog() if settings.log == "memory" else logs_sqlite.SqliteLog(database),
+                    conversations_sqlite.SqliteConversations(database),
+                    self._with_built_in(model, index),
                     when_unread=settings.when_unread,
                     events_kept_s=settings.events_kept_hours * 3600,
                     max_running=settings.max_running,
                 )
                 await supervisor.open(alone=True)
-            except BaseException:
-                folder.unlock()
-                raise
-            self.model, self.folder = model, folder
-            self.library = Library(self._index)
+                self._opened = opened.pop_all()
+            self.model, self.folder, self.library = model, folder, library
             self._supervisor = supervisor
             self.closed = False
 
-    def _register_built_in(self, model: ChatModel, index: SqliteIndex) -> None:
+    def _with_built_in(self, model: ChatModel, index: SqliteIndex) -> Mapping[str, Registered]:
+        """The registered answers, also those to come, and behind them the built-in ones over this model and index."""
         rag = Registered(as_answer(RagAnswer(index, model, self.settings.sources, self.settings.prompts)), model.name)
-        self.answers.setdefault("rag", rag)
-        self.answers.setdefault("chat", Registered(as_answer(ChatAnswer(model, self.settings.prompts)), model.name))
-        self.answers.setdefault("recording", Registered(recording_answer, "recording"))
-        self.answers.setdefault("default", rag)
+        chat = Registered(as_answer(ChatAnswer(model, self.settings.prompts)), model.name)
+        built_in = {"rag": rag, "chat": chat, "recording": Registered(recording_answer, "recording"), "default": rag}
+        self.offered = ChainMap(self.answers, built_in)
+        return self.offered
 
-    async def close(self) -> None:
-        """Lets running answers end (up to the setting `drain`), interrupts the rest, and frees everything."""
+    async def close(self, drain_s: float | None = None) -> None:
+        """Lets running answers end for `drain_s` seconds (the setting `drain`), interrupts the rest, frees everything.
+
+        What cannot be closed does not keep the rest from being closed.
+        """
         supervisor = self._supervisor
         if supervisor is None:
             return
         self.closed = True
-        await supervisor.close(self.settings.drain)
-        self._supervisor = None
-        if self.library is not None:
-            await self.library.close()
-        if self.model is not None:
-            await self.model.close()
-        if self._index is not None:
-            await self._index.close()
-        if self._database is not None:
-            await self._database.close()
-        if self.folder is not None:
-            self.folder.unlock()
+        async with self._opened:
+            try:
+                await supervisor.close(self.settings.drain if drain_s is None else drain_s)
+            finally:
+                self._supervisor = None
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
@@ -192,7 +196,13 @@ class _Application:
                     scope, receive, send
                 )
                 return
-            await self._millstream.open()
+            try:
+                await self._millstream.open()
+            except MillstreamError as error:
+                logger.error("Millstream cannot start: %s", error.message)
+                refusal = problem(503, "unavailable", "Millstream cannot start here; the server's log says why.")
+                await refusal(scope, receive, send)
+                return
         scope["millstream"] = self._millstream
         await self._routed(scope, receive, send)
 
