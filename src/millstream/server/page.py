@@ -5,7 +5,7 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 PAGE = Path(str(files("millstream"))) / "page"
@@ -62,7 +62,17 @@ class _Asset:
         await response(scope, receive, send)
 
 
+class _AssetRoute(Route):
+    """Every path but the API's: what is unknown there is refused as the API refuses."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child = super().matches(scope)
+        if child and child["path_params"]["path"].startswith("api/"):
+            return Match.NONE, {}
+        return match, child
+
+
 routes: list[BaseRoute] = [
     Route("/", page, methods=["GET"]),
-    Route("/{path:path}", _Asset(), methods=["GET"]),
+    _AssetRoute("/{path:path}", _Asset(), methods=["GET"]),
 ]
