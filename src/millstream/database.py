@@ -16,6 +16,8 @@ Job = Callable[[sqlite3.Connection], T]
 
 # A transaction that groups more jobs than this would make the first of them wait for the last.
 JOBS_PER_TRANSACTION = 256
+# 16 MB. Each flush writes the pages of the runs in progress anew: the later they go into the main file, the fewer.
+CHECKPOINT_PAGES = 4000
 # Another process may hold the write lock this long (`sync` commits within 50 ms at a time).
 BUSY_TIMEOUT_MS = 5000
 
@@ -79,13 +81,17 @@ class Database:
     async def write(self, job: Job[T]) -> T:
         """Runs `job` in a transaction that others may share; returns when it is committed.
 
+        Raises Unavailable when the disk is full or another process holds the lock for too long.
         A job may be run twice (alone, after a neighbour in its transaction failed), so it must only touch the database.
         """
         if self._closed:
             raise Unavailable("the database is closed")
         call = _Call(job, asyncio.get_running_loop())
         self._jobs.put(call)
-        result: T = await call.future
+        try:
+            result: T = await call.future
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"{self.path.name} cannot be written: {error}.") from error
         return result
 
     async def read(self, job: Job[T]) -> T:
@@ -112,6 +118,7 @@ class Database:
             )
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
             connection.execute("PRAGMA foreign_keys=ON")
         except sqlite3.Error as error:
             raise ConfigurationError(f"cannot open the database {self.path.name}: {error}") from error

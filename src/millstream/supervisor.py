@@ -273,13 +273,13 @@ class Supervisor:
             logger.warning("run %s was taken over by another process", run_id)
             live.cancel()
         else:
-            await self._file(run_id)
+            await self._file(run_id, live.producer)
         live.filed.set_result(None)
 
-    async def _file(self, run_id: str) -> None:
+    async def _file(self, run_id: str, producer: Producer | None = None) -> None:
         """Puts the ended run's snapshot into its conversation."""
         try:
-            await self.conversations.finish((await fold_log(self.log, run_id)).snapshot())
+            await self.conversations.finish((await fold_log(self.log, run_id, producer)).snapshot())
         except Exception:
             # The events are durable: the next start files it.
             logger.exception("the answer of run %s could not be filed in its conversation", run_id)
