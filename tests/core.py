@@ -31,11 +31,19 @@ class Obedient:
         self.begun: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
         self.may_end = asyncio.Event()
         self.cancelled = asyncio.Event()
+        self._error: Exception | None = None
+
+    def fail(self, error: Exception) -> None:
+        """Lets the answer end by raising `error`."""
+        self._error = error
+        self.may_end.set()
 
     async def answer(self, run: Run) -> None:
         self.begun.set_result(run)
         try:
             await self.may_end.wait()
+            if self._error is not None:
+                raise self._error
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
