@@ -21,13 +21,9 @@ class Prompts:
         if folder is not None and not folder.is_dir():
             raise ConfigurationError(f"There is no folder of prompts {str(folder)!r}. Check MILLSTREAM_PROMPTS.")
         self._folder = folder
-        for name in get_args(PromptName):
-            self[name]
-        self._texts: dict[PromptName, str] = {}
+        self._texts = {name: self._read(name) for name in get_args(PromptName)}
 
     def __getitem__(self, name: PromptName) -> str:
-        if name not in self._texts:
-            self._texts[name] = self._read(name)
         return self._texts[name]
 
     def _read(self, name: PromptName) -> str:
