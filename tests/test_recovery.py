@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from core import OWNER, Obedient, events_of, in_virtual_time, read, read_until, start, supervised, turn, types_of, until
-from millstream.errors import CursorAhead
+from millstream.errors import CursorAhead, NotFound
 from millstream.events import RunFailed, RunFinished, RunStarted, TextDelta, TextFinished, encode
 from millstream.follower import Cut, Follower
 from millstream.logs import LEASE_EXPIRE_S, Batch, EventLog, RunRecord
@@ -119,6 +119,31 @@ async def test_a_dead_run_with_an_event_of_a_newer_version_is_closed_too(log: Me
     assert await asyncio.wait_for(close_dead_runs(log, (), nothing, everyone=True), 10) == 1
     snapshot = (await fold_log(log, "r")).snapshot()
     assert (snapshot.seq, snapshot.state, snapshot.message.content) == (4, "failed", "w2 ")
+
+
+async def test_a_damaged_event_keeps_no_other_run_from_being_closed(log: MemoryLog) -> None:
+    await dead_run(log, b'{"type":"text.delta","seq":2,"at"\n')
+    other = msgspec.structs.replace(RECORD, run_id="other")
+    await log.create(other, STARTED.replace(b'"r"', b'"other"'))
+    assert await close_dead_runs(log, (), nothing, everyone=True) == 2
+    record = await log.get("r")
+    assert record is not None
+    assert (record.state, record.durable_seq, record.last_seq) == ("failed", 2, 3)
+
+
+async def test_a_run_that_a_log_in_memory_forgot_is_found_in_its_conversation(tmp_path: Path) -> None:
+    async def answer(run: Run) -> None:
+        run.write("Kept")
+
+    async with supervised(tmp_path, answer, log=MemoryLog()) as supervisor:
+        run_id = await start(supervisor)
+        await read(supervisor, run_id)
+        await until(lambda: supervisor.running == 0)
+        before = await supervisor.snapshot(run_id, OWNER)
+    async with supervised(tmp_path, answer, log=MemoryLog()) as supervisor:
+        assert await supervisor.snapshot(run_id, OWNER) == before
+        with pytest.raises(NotFound):
+            await supervisor.snapshot(run_id, "somebody else")
 
 
 async def test_a_reader_ahead_of_what_was_durable_is_told_so(tmp_path: Path, log: MemoryLog) -> None:

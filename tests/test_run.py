@@ -44,8 +44,10 @@ from millstream.models.script import (
     SayReasoning,
     SayText,
     Script,
+    Stall,
 )
 from millstream.models.scripted import ScriptedModel
+from millstream.models.timeouts import Timeouts
 from millstream.producer import Producer
 from millstream.request import RunOptions
 from millstream.run import CONTINUE, LONGEST_WAIT_S, MODEL_TRIES, SNIPPET_CHARACTERS, Run
@@ -300,6 +302,14 @@ async def test_after_the_first_delta_nothing_is_retried_silently(kept: Kept, sai
     assert len(failing.calls) == 1
     assert kept.slept == []
     assert len(kept.of(TextDelta, ReasoningDelta)) == 1, "the partial answer is kept"
+
+
+async def test_a_silent_model_is_not_asked_again(kept: Kept) -> None:
+    silent = ScriptedModel(Script.of([Stall()]), timeouts=Timeouts(first_token_s=0.01))
+    with pytest.raises(ModelError) as failure:
+        await kept.run.generate(silent, PROMPT)
+    assert failure.value.code == "model-timeout-first-token"
+    assert len(silent.calls) == 1
 
 
 @pytest.mark.parametrize("fault", [Refused(status=401), Refused(status=400), PromptBlocked()])

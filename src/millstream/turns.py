@@ -105,7 +105,8 @@ async def resolve_turn(request: RunRequest, owner: str, stored: Stored) -> Turn:
     if parent_id is msgspec.UNSET:
         parent_id = messages[-1].message_id if messages else None
     path = _path(messages, parent_id)
-    history = [_chat_message(message) for message in path]
+    # An answer that failed before its first word is no part of the conversation; some providers refuse an empty one.
+    history = [said for said in map(_chat_message, path) if said.content]
     if request.question is not None:
         if path and path[-1].role == "user":
             raise InputError("`parent_id` names a question; to answer it again, leave out `question`.")
