@@ -347,12 +347,14 @@ class Supervisor:
             if live.producer.record.owner != owner:
                 raise no_run(run_id)
             return (await fold_log(self.log, run_id, live.producer)).snapshot()
-        record = await self._record(run_id, owner)
-        if record.pruned:
+        record = await self.log.get(run_id)
+        if record is None or record.pruned:  # a log in memory forgets runs with its process
             message = await self.conversations.message_of_run(run_id)
-            if message is None or message.snapshot is None:
+            if message is None or message.snapshot is None or message.owner != owner:
                 raise no_run(run_id)
             return message.snapshot
+        if record.owner != owner:
+            raise no_run(run_id)
         return (await fold_log(self.log, run_id)).snapshot()
 
     async def _record(self, run_id: str, owner: str | None = None) -> RunRecord:
