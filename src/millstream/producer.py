@@ -7,6 +7,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
+from typing import Any
 
 from millstream.events import Event, ReasoningDelta, TextDelta, encode
 from millstream.logs import Batch, RunRecord, RunState
@@ -293,7 +294,17 @@ class Producer:
 def _without_surrogates(event: Event) -> Event:
     """The same event with U+FFFD for each lone surrogate: half an emoji of a model, a file name that is not UTF-8."""
     for name in event.__struct_fields__:
-        value = getattr(event, name)
-        if isinstance(value, str):
-            setattr(event, name, _SURROGATES.sub("\ufffd", value))  # one for one: citations count code points
+        setattr(event, name, _replace_surrogates(getattr(event, name)))
     return event
+
+
+def _replace_surrogates(value: Any) -> Any:
+    match value:
+        case str():
+            return _SURROGATES.sub("\ufffd", value)  # one for one: citations count code points
+        case dict():
+            return {_replace_surrogates(key): _replace_surrogates(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_replace_surrogates(item) for item in value]
+        case _:
+            return value
