@@ -41,7 +41,7 @@ async def _logged(run_id: str, folder: Path) -> list[AnyEvent | None]:
     from millstream.server.app import MIGRATIONS
 
     path = folder / "millstream.db"
-    if not path.is_file():
+    if not path.is_file() or not run_id.isascii():
         raise NotFound(f"There is no file and no run {run_id!r} ({folder} holds no runs).", code="no-run")
     database = Database(path, MIGRATIONS)
     log = SqliteLog(database)
