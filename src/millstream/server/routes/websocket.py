@@ -5,6 +5,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -103,6 +104,10 @@ class Session:
             await self._do(op, self._owner)
         except MillstreamError as error:
             await self._send_error(name, error)
+        except HTTPException as error:  # of `identify`: an application refuses in its framework's own way
+            refused = MillstreamError(error.detail, code="http-error")
+            refused.status = error.status_code
+            await self._send_error(name, refused)
 
     async def _do(self, op: Start | Follow | Stop | Detach, owner: str) -> None:
         supervisor = self._millstream.supervisor
