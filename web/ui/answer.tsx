@@ -37,7 +37,7 @@ export function Answer({ chat, message, versions, last }: Props): JSX.Element {
           Recording: this answer was made earlier{recordedBy(recording.data)} and is played back at its own pace.
         </p>
       )}
-      <Steps steps={made.steps} unfolded={running && made.content === ""} />
+      <Steps steps={made.steps} running={running} unfolded={running && made.content === ""} />
       {made.sources.length > 0 && <Sources sources={made.sources} shown={shown} onLeave={() => shown?.from.focus()} />}
       {made.reasoning && (
         <details class="fold">
