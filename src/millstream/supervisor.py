@@ -114,6 +114,7 @@ class Supervisor:
         self._starting: set[asyncio.Task[tuple[str, bool]]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._housekeeping: list[asyncio.Task[None]] = []
+        self._beginning = 0  # runs that were let in and are not yet in `_live`
         self._draining = False
 
     # Life of the process
@@ -184,7 +185,7 @@ class Supervisor:
                 return run_id, False
         if self._draining:
             raise Unavailable("The server is shutting down; try again in a moment.", code="draining", retry_after=5)
-        if len(self._live) >= self._max_running:
+        if len(self._live) + self._beginning >= self._max_running:
             raise Unavailable("The server is busy; try again in a moment.", code="busy", retry_after=2)
         registered = self._answers.get(request.answer or "default")
         if registered is None:
@@ -193,6 +194,23 @@ class Supervisor:
                 f"There is no answer named {request.answer or 'default'!r} here; there are: {names}.",
                 code="unknown-answer",
             )
+        self._beginning += 1
+        try:
+            policy = self._when_unread if when_unread is None else when_unread
+            return await self._begin(request, owner, run_id, fingerprint, registered, policy, paced)
+        finally:
+            self._beginning -= 1
+
+    async def _begin(
+        self,
+        request: RunRequest,
+        owner: str,
+        run_id: str,
+        fingerprint: str,
+        registered: Registered,
+        when_unread: WhenUnread,
+        paced: bool,
+    ) -> tuple[str, bool]:
         turn = await resolve_turn(request, owner, self)
         started_at = time.monotonic()
         created = int(time.time() * 1000)
@@ -218,7 +236,7 @@ class Supervisor:
             return run_id, False
         producer = Producer(record, frame, started_at, self._flusher.dirty)
         run = Run(producer, messages=turn.messages, options=request.options, continued=turn.continued, paced=paced)
-        live = _Live(producer, run, self._when_unread if when_unread is None else when_unread)
+        live = _Live(producer, run, when_unread)
         self._live[run_id] = live
         live.task = self._own(self._execute(live, registered.answer), f"run-{run_id}")
         producer.end_reached().add_done_callback(lambda _: self._own(self._conclude(live), f"file-{run_id}"))

@@ -67,7 +67,7 @@ class _AssetRoute(Route):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, child = super().matches(scope)
-        if child and child["path_params"]["path"].startswith("api/"):
+        if child and f"{child['path_params']['path']}/".startswith("api/"):
             return Match.NONE, {}
         return match, child
 
