@@ -137,7 +137,7 @@ async def serving(
             server.client = client
             yield server
             await client.close()
-            await millstream.supervisor.close()
+            await millstream.close(drain_s=0)
 
 
 @contextlib.asynccontextmanager
