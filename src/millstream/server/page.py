@@ -52,14 +52,22 @@ class _Asset:
     """A built file by its name; anything else is not there."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = (PAGE / scope["path_params"]["path"]).resolve()
+        path = _built_file(scope["path_params"]["path"])
         response: Response
-        if path.is_relative_to(PAGE.resolve()) and path.is_file():
+        if path is not None:
             cache = _FOREVER if path.parent.name == "assets" else "no-cache"
             response = FileResponse(path, headers={**PAGE_HEADERS, "Cache-Control": cache})
         else:
             response = PlainTextResponse("Not found\n", status_code=404)
         await response(scope, receive, send)
+
+
+def _built_file(name: str) -> Path | None:
+    try:
+        path = (PAGE / name).resolve()
+        return path if path.is_relative_to(PAGE.resolve()) and path.is_file() else None
+    except (OSError, ValueError):  # too long, or with a zero byte: no file has such a name
+        return None
 
 
 class _AssetRoute(Route):

@@ -25,7 +25,12 @@ class Settings(BaseSettings):
     """Every field is the setting `MILLSTREAM_` + its name in capitals; durations are seconds unless they say so."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MILLSTREAM_", env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True
+        env_prefix="MILLSTREAM_",
+        env_file=ENV_FILE,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,
     )
 
     data: Path = Field(Path(".millstream"), description="Folder of the embedded default: runs, conversations, index.")
@@ -106,6 +111,8 @@ def load_settings(**flags: Any) -> Settings:
         first = error.errors()[0]
         name = f"MILLSTREAM_{str(first['loc'][0]).upper()}"
         raise ConfigurationError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"The file {ENV_FILE} is not UTF-8 text.") from error
 
 
 def provider_environment() -> Mapping[str, str]:
