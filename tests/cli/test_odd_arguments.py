@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from millstream.database import Database
+from millstream.server.app import MIGRATIONS
+
 
 def millstream(folder: Path, *arguments: str | bytes) -> tuple[int, str]:
     """Exit code and error output of the command, with its data under `folder`."""
@@ -24,12 +27,9 @@ def test_a_question_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [b"\xff", b"nothing"])
-def test_what_is_neither_a_file_nor_a_run_cannot_be_replayed(tmp_path: Path, name: bytes) -> None:
-    from millstream.database import Database
-    from millstream.server.app import MIGRATIONS
-
+async def test_what_is_neither_a_file_nor_a_run_cannot_be_replayed(tmp_path: Path, name: bytes) -> None:
     (tmp_path / "data").mkdir()
-    Database(tmp_path / "data" / "millstream.db", MIGRATIONS)
+    await Database(tmp_path / "data" / "millstream.db", MIGRATIONS).close()
     code, error = millstream(tmp_path, "replay", name)
     assert (code, error.count("\n")) == (1, 1)
     assert error.startswith("millstream: There is no file and no run ")
