@@ -58,17 +58,10 @@ async def _serve(millstream: Millstream, listening: socket.socket, url: str, doc
     await millstream.open()
     try:
         assert millstream.folder is not None
-        assert millstream.model is not None
         millstream.folder.announce(url)
         if documents:
             millstream.index(documents)
-        server = _Server(server_config(millstream), millstream)
-        typer.echo(f"Millstream answers at {url}")
-        if millstream.model.quotes:
-            typer.echo(
-                "Quoting your documents, without a language model. To add one:  "
-                "OPENAI_API_KEY=… MILLSTREAM_MODEL=openai/gpt-4o-mini millstream serve"
-            )
+        server = _Server(server_config(millstream), millstream, url)
         await server.serve(sockets=[listening])
     finally:
         await millstream.close(drain_s=0)  # the server has drained, or was told not to
@@ -98,11 +91,22 @@ class _Server(uvicorn.Server):
     SIGINT (Ctrl-C), or a second signal, interrupts the running ones at once.
     """
 
-    def __init__(self, config: uvicorn.Config, millstream: Millstream) -> None:
+    def __init__(self, config: uvicorn.Config, millstream: Millstream, url: str) -> None:
         super().__init__(config)
         self._millstream = millstream
+        self._url = url
         self._endings: list[asyncio.Task[None]] = []
         self._loop = asyncio.get_running_loop()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # Only now do signals arrive at `handle_exit`: whoever waits for this line may send one.
+        typer.echo(f"Millstream answers at {self._url}")
+        if self._millstream.model is not None and self._millstream.model.quotes:
+            typer.echo(
+                "Quoting your documents, without a language model. To add one:  "
+                "OPENAI_API_KEY=… MILLSTREAM_MODEL=openai/gpt-4o-mini millstream serve"
+            )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._loop.call_soon_threadsafe(self._on_signal, sig)
