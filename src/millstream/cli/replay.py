@@ -9,7 +9,7 @@ import typer
 
 from millstream.cli.terminal import Printer
 from millstream.errors import NotFound
-from millstream.events import AnyEvent, decode, encode
+from millstream.events import AnyEvent, RunFailed, decode, encode
 from millstream.recordings import SHIPPED, paced, read_recording, shipped
 from millstream.server.settings import load_settings
 
@@ -66,3 +66,5 @@ async def _play(events: list[AnyEvent | None], speed: float, as_json: bool) -> N
             sys.stdout.flush()
         else:
             printer.show(event)
+            if isinstance(event, RunFailed):
+                typer.echo(f"The recorded answer failed here: {event.message}", err=True)
