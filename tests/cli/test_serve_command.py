@@ -45,10 +45,9 @@ def test_serve_says_where_it_answers_in_one_line_and_how_to_add_a_model(tmp_path
 def test_serve_listens_on_loopback_only_by_default(tmp_path: Path) -> None:
     with serve(tmp_path) as server:
         port = int(server.url.rsplit(":", 1)[1])
-        inodes = Path(f"/proc/{server.process.pid}/net/tcp").read_text().splitlines()[1:]
-        addresses = {
-            line.split()[1] for line in inodes if line.split()[3] == "0A" and line.split()[1].endswith(f"{port:04X}")
-        }
+        sockets = [line.split() for line in Path(f"/proc/{server.process.pid}/net/tcp").read_text().splitlines()[1:]]
+        listening = "0A"
+        addresses = {row[1] for row in sockets if row[3] == listening and row[1].endswith(f":{port:04X}")}
         assert addresses == {f"0100007F:{port:04X}"}
 
 
@@ -62,8 +61,6 @@ def test_a_scripted_model_end_to_end(tmp_path: Path) -> None:
         status, _, body = server.ask("POST", "/api/runs", {"question": "What does the mill wheel do?"})
         assert (status, body["state"], body["message"]["content"]) == (200, "finished", "Scripted words.")
         assert [source["uri"] for source in body["message"]["sources"]] == ["documents/mill.md"]
-        # A strict Host and Origin, whoever asks.
-        assert server.process.stdout is not None
 
 
 def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
@@ -149,19 +146,17 @@ def test_what_does_not_end_within_the_drain_time_is_interrupted(tmp_path: Path, 
         assert body["message"]["error"]["code"] == "interrupted"
 
 
-@pytest.mark.parametrize(
-    "signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]], ids=["Ctrl-C", "twice SIGTERM"]
-)
+@pytest.mark.parametrize("first", [None, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM twice"])
 def test_ctrl_c_and_a_second_signal_interrupt_at_once(
-    tmp_path: Path, model: HeldModel, signals: list[signal.Signals]
+    tmp_path: Path, model: HeldModel, first: signal.Signals | None
 ) -> None:
     with serve(tmp_path, MILLSTREAM_DRAIN="600", **held(model)) as server:
         stream = Held(server)
         stream.until("text.delta")
-        for number in signals:
-            server.signal(number)
-            if number is not signals[-1] or len(signals) == 1:
-                continue
+        if first is not None:
+            server.signal(first)  # two of the same kind at once would arrive as one
+            until(lambda: server.ask("POST", "/api/runs", {"question": "x", "answer": "none"})[0] == 503)
+        server.signal(first or signal.SIGINT)
         assert stream.until("run.failed")["code"] == "interrupted"
         assert server.ended() == 0
         assert server.process.stderr is not None
