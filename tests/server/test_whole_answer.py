@@ -121,6 +121,21 @@ async def test_words_do_not_put_the_heartbeat_off_for_they_are_not_sent(tmp_path
             assert json.loads(await within(response.read()))["state"] == "finished"
 
 
+async def test_white_space_comes_once_a_heartbeat_however_many_words_there_are(tmp_path: Path) -> None:
+    async with serving(tmp_path, heartbeat=0.5) as server:
+        waiting = asyncio.ensure_future(server.client.post(f"{server.url}/api/runs", json={"question": "Why?"}))
+        telling = await server.told.next()
+        async with await within(waiting) as response:
+            begun = asyncio.get_running_loop().time()
+            for _ in range(100):
+                telling.run.write("word ")
+                await asyncio.sleep(0)
+            telling.end()
+            body = await within(response.read())
+            beats = 1 + (asyncio.get_running_loop().time() - begun) / 0.5
+    assert len(body) - len(body.lstrip()) <= beats + 1
+
+
 async def test_a_failure_after_that_shows_as_state_failed(slow: Slow) -> None:
     slow.telling.run.write("Half ")
     slow.telling.fail(ModelError("The model fell silent.", code="model-timeout-between-tokens", retryable=True))
