@@ -10,6 +10,7 @@ from aiohttp import web
 from starlette.requests import HTTPConnection
 
 import millstream.client
+from core import until
 from millstream import Client
 from millstream.errors import Forbidden, InputError, ModelError, RunError, Unavailable
 from millstream.events import AnyEvent, Data, RunFailed, RunFinished, TextDelta
@@ -256,10 +257,8 @@ async def test_a_server_that_falls_silent_is_dead(tmp_path: Path, monkeypatch: p
     async with serving(tmp_path, heartbeat=60) as server, Client(server.url) as client:
         asked = asyncio.create_task(all_of(client, run_id="r1"))
         telling = await server.told.next()
-        live = server.millstream.supervisor._live["r1"]
+        lives = server.millstream.supervisor._live
         for readers in (1, 0, 1):
-            async with asyncio.timeout(5):
-                while live.readers != readers:  # noqa: ASYNC110
-                    await asyncio.sleep(0.001)
+            await until(lambda readers=readers: "r1" in lives and lives["r1"].readers == readers)
         telling.end()
         assert isinstance((await within(asked))[-1], RunFinished)

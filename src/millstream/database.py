@@ -68,6 +68,7 @@ class Database:
         self.path = path
         self._migrations = migrations
         self._jobs: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._gathered: list[_Call] = []
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="millstream-db-read")
         self._read_connection: sqlite3.Connection | None = None
         self._closed = False
@@ -86,13 +87,22 @@ class Database:
         """
         if self._closed:
             raise Unavailable("the database is closed")
-        call = _Call(job, asyncio.get_running_loop())
-        self._jobs.put(call)
+        loop = asyncio.get_running_loop()
+        call = _Call(job, loop)
+        if not self._gathered:
+            loop.call_soon(self._submit)
+        self._gathered.append(call)
         try:
             result: T = await call.future
         except sqlite3.OperationalError as error:
             raise Unavailable(f"{self.path.name} cannot be written: {error}.") from error
         return result
+
+    def _submit(self) -> None:
+        """What was asked for in one turn of the loop wakes the writer once."""
+        for call in self._gathered:
+            self._jobs.put(call)
+        self._gathered.clear()
 
     async def read(self, job: Job[T]) -> T:
         """Runs `job` on the reading connection; it sees every write that was awaited before."""
@@ -105,6 +115,7 @@ class Database:
         if self._closed:
             return
         self._closed = True
+        self._submit()
         self._jobs.put(None)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._thread.join)

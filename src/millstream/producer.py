@@ -53,9 +53,12 @@ class Producer:
     )
 
     def __init__(
-        self, record: RunRecord, started: bytes, started_at: float, dirty: Callable[["Producer"], None]
+        self, record: RunRecord, started: bytes, started_at: float, dirty: Callable[["Producer"], None] | None = None
     ) -> None:
-        """`started` is the frame of `run.started`, already in the log; `started_at` its `time.monotonic()`."""
+        """`started` is the frame of `run.started`; `started_at` its `time.monotonic()`.
+
+        Without `dirty` nothing is flushed before `flush_by`.
+        """
         self.record = record
         self.run_id = record.run_id
         self._epoch = record.epoch
@@ -167,7 +170,8 @@ class Producer:
 
     def _mark_dirty(self) -> None:
         self._is_dirty = True
-        self._dirty(self)
+        if self._dirty is not None:
+            self._dirty(self)
 
     def _wake(self) -> None:
         if self._waiters:
@@ -177,6 +181,12 @@ class Producer:
             self._waiters.clear()
 
     # Flushing
+
+    def flush_by(self, dirty: Callable[["Producer"], None]) -> None:
+        """`run.started` is in the log now: what follows it can be."""
+        self._dirty = dirty
+        if self._is_dirty:
+            dirty(self)
 
     @property
     def flushed_seq(self) -> int:

@@ -1,6 +1,5 @@
 """A turn: what one start adds to a conversation, found from the request and the tree of messages."""
 
-import uuid
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -8,6 +7,7 @@ import msgspec
 
 from millstream.conversations import Content, ConversationHead, StoredMessage, text_of
 from millstream.errors import Conflict, InputError, NotFound
+from millstream.ids import new_id
 from millstream.models import ChatMessage
 from millstream.request import RunRequest
 from millstream.snapshot import Message
@@ -17,10 +17,6 @@ TITLE_CHARACTERS = 80
 
 def no_run(run_id: str) -> NotFound:
     return NotFound(f"There is no run {run_id}.", code="no-run")
-
-
-def new_id() -> str:
-    return uuid.uuid4().hex
 
 
 class Turn(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from core import until
 from serving import Server, serving, within
 
 WORD = "0123456789abcdef" * 256  # 4 KB: one event
@@ -56,7 +57,9 @@ async def test_a_stalled_reader_who_leaves_ends_its_stream(server: Server) -> No
     body = b'{"question":"Why?","run_id":"r1","stream":true}'
     writer.write(b"POST /api/runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
     telling = await server.told.next()
-    live = server.millstream.supervisor._live["r1"]
+    lives = server.millstream.supervisor._live
+    await until(lambda: "r1" in lives)
+    live = lives["r1"]
     for _ in range(1500):
         telling.run.write(WORD)
         await asyncio.sleep(0)
