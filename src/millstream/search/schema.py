@@ -55,7 +55,34 @@ CREATE TRIGGER passages_removed AFTER DELETE ON passages BEGIN
 END;
 """
 
-MIGRATIONS = [_VERSION_1]
+# What is known of a document's file, and the files that are not in the index: those that could not be read, and those
+# that a person removed and that stay out until they are named themselves.
+_VERSION_2 = """
+ALTER TABLE documents ADD COLUMN format TEXT NOT NULL DEFAULT '';
+ALTER TABLE documents ADD COLUMN size INTEGER NOT NULL DEFAULT 0;           -- bytes
+ALTER TABLE documents ADD COLUMN modified INTEGER NOT NULL DEFAULT 0;       -- milliseconds since 1970
+ALTER TABLE documents ADD COLUMN stamp TEXT NOT NULL DEFAULT '';            -- changes whenever the file may have
+ALTER TABLE documents ADD COLUMN page_starts TEXT NOT NULL DEFAULT '[]';    -- JSON: offset in the text of each page
+
+CREATE TABLE absent (
+    owner       TEXT NOT NULL,
+    location    TEXT NOT NULL,
+    document_id TEXT NOT NULL,
+    uri         TEXT NOT NULL,
+    state       TEXT NOT NULL CHECK (state IN ('failed', 'removed')),
+    version     TEXT NOT NULL,
+    stamp       TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    PRIMARY KEY (owner, location)
+) WITHOUT ROWID;
+
+CREATE TRIGGER passages_retitled AFTER UPDATE OF title ON passages BEGIN
+    INSERT INTO terms (terms, rowid, title, text) VALUES ('delete', old.id, old.title, old.text);
+    INSERT INTO terms (rowid, title, text) VALUES (new.id, new.title, new.text);
+END;
+"""
+
+MIGRATIONS = [_VERSION_1, _VERSION_2]
 """Script i brings a file from schema version i to i + 1; `PRAGMA user_version` says where a file stands."""
 
 
