@@ -1,16 +1,28 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pdf_files import make_encrypted_pdf, make_pdf
 
-from millstream.documents import Document
-from millstream.documents.split import Chunk, split
+from millstream.documents.limits import Limits
+from millstream.documents.pool import ReaderPool
+from millstream.documents.split import Chunk
 from millstream.documents.sync import Failure, Progress, Report, sync
+from millstream.documents.worker import Answer
 from millstream.errors import Conflict, InputError
 from millstream.search.sqlite import SqliteIndex
+from millstream.search.writer import IndexWriter
+
+
+class NoReading(ReaderPool):
+    """A pool that fails the test when anything is to be read."""
+
+    def submit(self, path: Path, name: str) -> Future[Answer]:
+        raise AssertionError(f"{name} was read")
 
 
 @pytest.fixture
@@ -80,22 +92,25 @@ async def test_nothing_outside_the_sources_is_removed(index: SqliteIndex, folder
 
 async def test_bad_files_are_named_and_the_rest_is_indexed(index: SqliteIndex, folder: Path) -> None:
     (folder / "locked.pdf").write_bytes(make_encrypted_pdf())
-    (folder / "broken.pdf").write_bytes(b"nothing")
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7 nothing")
     (folder / "big.txt").write_text("x" * 2000)
     os.mkfifo(folder / "pipe.txt")
     (folder / "gone.md").symlink_to(folder / "nowhere.md")
-    report = sync([folder], index, max_file_bytes=1900)
+    with ReaderPool(Limits(file_mb=0.0019)) as pool:
+        report = sync([folder], index, pool=pool)
     assert report.added == 3
     assert [failure.uri for failure in report.failed] == [
         "docs/big.txt", "docs/broken.pdf", "docs/gone.md", "docs/locked.pdf", "docs/pipe.txt",
     ]  # fmt: skip
-    assert report.failed[0] == Failure("docs/big.txt", "It is larger than 0.0019 MB, which is the limit.")
+    assert report.failed[0] == Failure(
+        "docs/big.txt", "It is larger than 0.0019 MB, which is the limit (MILLSTREAM_READ_FILE_MB)."
+    )
     assert "encrypted" in report.failed[3].reason
 
 
 async def test_a_file_that_became_unreadable_stays_as_it_was(index: SqliteIndex, folder: Path) -> None:
     sync([folder], index)
-    (folder / "plan.pdf").write_bytes(b"half written")
+    (folder / "plan.pdf").write_bytes(b"%PDF-1.7 half written")
     report = sync([folder], index)
     assert (report.removed, len(report.failed)) == (0, 1)
     assert [passage.uri for passage in await index.search("dental", owner="local")] == ["docs/plan.pdf"]
@@ -115,10 +130,31 @@ async def test_links_in_a_circle_come_to_an_end(index: SqliteIndex, folder: Path
     assert sync([folder], index).added == 3
 
 
-async def test_a_renamed_file_is_the_old_one_out_and_a_new_one_in(index: SqliteIndex, folder: Path) -> None:
+async def test_a_renamed_file_keeps_its_id_and_is_not_read_again(index: SqliteIndex, folder: Path) -> None:
+    sync([folder], index)
+    before = {document.uri: document.document_id for document in await index.documents(owner="local")}
+    (folder / "leave.md").rename(folder / "holiday.md")
+    (folder / "deep" / "pay.txt").rename(folder / "salary.txt")
+    with NoReading() as pool:
+        report = sync([folder], index, pool=pool)
+    assert (counts(report), report.renamed) == ((0, 0, 1, 0), 2)
+    after = {document.uri: document for document in await index.documents(owner="local")}
+    assert after["docs/holiday.md"].document_id == before["docs/leave.md"]
+    assert after["docs/holiday.md"].title == "Leave"
+    assert after["docs/salary.txt"].document_id == before["docs/deep/pay.txt"]
+    (passage,) = await index.search("salary", owner="local")
+    assert (passage.uri, passage.title) == ("docs/salary.txt", "salary")
+    assert await index.search("pay", owner="local") == []
+
+
+async def test_a_new_file_in_the_place_of_a_renamed_one_is_another_document(index: SqliteIndex, folder: Path) -> None:
     sync([folder], index)
     (folder / "leave.md").rename(folder / "holiday.md")
-    assert counts(sync([folder], index)) == (1, 0, 2, 1)
+    sync([folder], index)
+    (folder / "leave.md").write_text("Leave of another kind.")
+    assert counts(sync([folder], index)) == (1, 0, 3, 0)
+    ids = [document.document_id for document in await index.documents(owner="local")]
+    assert len(set(ids)) == len(ids) == 4
 
 
 async def test_a_single_file_is_known_by_its_name(index: SqliteIndex, folder: Path) -> None:
@@ -142,9 +178,8 @@ def test_a_source_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     index = SqliteIndex(tmp_path / "index.db")
     with pytest.raises(InputError, match="no folder or file"):
         sync([tmp_path / "nowhere"], index)
-    (tmp_path / "a.xyz").write_text("x")
-    with pytest.raises(InputError, match="not supported"):
-        sync([tmp_path / "a.xyz"], index)
+    with pytest.raises(InputError, match="Nothing matches"):
+        sync([tmp_path / "*.nothing"], index)
     asyncio.run(index.close())
 
 
@@ -184,13 +219,20 @@ async def test_readers_see_the_old_text_until_the_new_one_is_whole(
     seen: list[tuple[int, int]] = []
     loop = asyncio.get_running_loop()
 
-    def split_and_look(document: Document) -> Iterator[Chunk]:
-        for n, chunk in enumerate(split(document)):
-            if n % 50 == 49:
-                seen.append(asyncio.run_coroutine_threadsafe(look(), loop).result())
-            yield chunk
+    replace = IndexWriter.replace
 
-    monkeypatch.setattr("millstream.documents.sync.split", split_and_look)
+    def replace_and_look(writer: IndexWriter, *arguments: Any) -> int:
+        *others, chunks, facts = arguments
+
+        def looked() -> Iterator[Chunk]:
+            for n, chunk in enumerate(chunks):
+                if n % 50 == 49:
+                    seen.append(asyncio.run_coroutine_threadsafe(look(), loop).result())
+                yield chunk
+
+        return replace(writer, *others, looked(), facts)
+
+    monkeypatch.setattr(IndexWriter, "replace", replace_and_look)
     await asyncio.to_thread(sync, [folder], index)
     assert set(seen) == {(100, 0)}
     assert len(seen) > 2

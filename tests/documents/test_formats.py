@@ -1,8 +1,12 @@
 import pytest
 from pdf_files import make_encrypted_pdf, make_pdf
 
-from millstream.documents import UnreadableDocument
-from millstream.documents.read import read_document
+from millstream.documents import Document, Source, UnreadableDocument, formats
+
+
+def read_document(data: bytes, name: str) -> Document:
+    return formats.read_document(Source(data, name))[0]
+
 
 LONG = "This line is as wide as the paragraphs of the page are, all of it."
 
@@ -85,10 +89,11 @@ def test_running_heads_and_page_numbers_are_left_out() -> None:
         (make_encrypted_pdf(), "a.pdf", "encrypted"),
         (make_pdf([[], []]), "a.pdf", "OCR"),
         (b"%PDF-1.7 nonsense", "a.pdf", "damaged"),
-        (b"", "a.pdf", "damaged"),
+        (b"", "a.pdf", "empty"),
+        (b"\0\1 binary", "a.pdf", "not a PDF"),
         (b"  \n", "a.txt", "no text"),
         (b"\0\1\2", "a.md", "not text"),
-        (b"x", "a.docx", "not supported"),
+        (b"\0\1", "a.png", "not supported"),
     ],
 )
 def test_what_cannot_be_read_says_why(data: bytes, name: str, reason: str) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import pypdfium2  # type: ignore[import-untyped]
 import pypdfium2.raw  # type: ignore[import-untyped]
 
-from millstream.documents import Document, UnreadableDocument
+from millstream.documents import Document, Source, UnreadableDocument
 
 # PDFium is not thread-safe: https://pypdfium2.readthedocs.io/en/stable/python_api.html
 _PDFIUM = threading.Lock()
@@ -31,17 +31,21 @@ _FURNITURE_LINES = 2  # at most so many lines at either end of a page are taken 
 _FURNITURE_SHARE = 0.6  # of the pages
 
 
-def read_pdf(data: bytes) -> Document:
+def read_pdf(source: Source) -> Document:
     """Title (from the file's metadata, may be empty), text and pages.
 
     Raises UnreadableDocument when it is damaged, needs a password, or has no text (scanned pages).
     """
     with _PDFIUM:
         try:
-            pdf = pypdfium2.PdfDocument(data)
+            pdf = pypdfium2.PdfDocument(source.data)
         except pypdfium2.PdfiumError as error:
             raise UnreadableDocument(_why(error)) from None
         try:
+            if len(pdf) > source.limits.pages:
+                raise UnreadableDocument(
+                    f"It has {len(pdf)} pages; {source.limits.pages} is the limit (MILLSTREAM_READ_PAGES)."
+                )
             title = pdf.get_metadata_value("Title").strip()
             pages = [_page_lines(pdf, number) for number in range(len(pdf))]
         except pypdfium2.PdfiumError:

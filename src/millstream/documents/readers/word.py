@@ -1,0 +1,82 @@
+"""DOCX: headings, paragraphs, list items and tables in the order of the document, then notes."""
+
+import io
+from collections.abc import Iterator
+
+import docx
+from docx.document import Document as WordDocument
+from docx.oxml import parse_xml
+from docx.oxml.ns import qn
+from docx.table import Table
+from docx.text.paragraph import Paragraph
+
+from millstream.documents import Document, Source
+from millstream.documents.formats import unpack_check
+from millstream.documents.readers.rows import piped
+
+_MAX_HEADING = 6
+
+
+def read_docx(source: Source) -> Document:
+    unpack_check(source.data, source.limits.unpacked_mb).close()
+    word = docx.Document(io.BytesIO(source.data))
+    title = word.core_properties.title.strip()
+    blocks = list(_blocks(word))
+    if not title or title.lower() in ("word document", "document"):
+        title = next((block.lstrip("# ") for block in blocks if block.startswith("# ")), "")
+    return Document(title, "\n\n".join(blocks))
+
+
+def _blocks(word: WordDocument) -> Iterator[str]:
+    for part in word.iter_inner_content():
+        if isinstance(part, Table):
+            yield from filter(None, ("\n".join(_rows(part)),))
+        else:
+            yield from filter(None, (_paragraph(part),))
+    for relation in word.part.rels.values():
+        if relation.reltype.endswith(("/footnotes", "/endnotes")) and not relation.is_external:
+            yield from _notes(relation.target_part.blob)
+
+
+def _paragraph(paragraph: Paragraph) -> str:
+    words = _words(paragraph)
+    if not words:
+        return ""
+    style = paragraph.style.name if paragraph.style is not None and paragraph.style.name else ""
+    level = "1" if style == "Title" else style.removeprefix("Heading ") if style.startswith("Heading ") else ""
+    if level.isdigit() and int(level) <= _MAX_HEADING:
+        return f"{'#' * int(level)} {' '.join(words.split())}"
+    properties = paragraph._p.pPr
+    is_item = style.startswith("List") or (properties is not None and properties.numPr is not None)
+    return f"- {words}" if is_item else words
+
+
+def _words(paragraph: Paragraph) -> str:
+    """All its runs, also those in links and in accepted changes; text boxes inside come after."""
+    pieces: list[str] = []
+    for node in paragraph._p.iter(qn("w:t"), qn("w:tab"), qn("w:br"), qn("w:cr"), qn("w:noBreakHyphen")):
+        if any(above.tag == qn("w:moveFrom") for above in node.iterancestors()):
+            continue
+        kind = node.tag.rpartition("}")[2]
+        pieces.append({"t": node.text or "", "tab": " ", "noBreakHyphen": "-"}.get(kind, "\n"))
+    return "\n".join(filter(None, (" ".join(line.split()) for line in "".join(pieces).split("\n"))))
+
+
+def _rows(table: Table) -> Iterator[str]:
+    """Merged cells once, tables inside of cells as part of the cell."""
+    for row in table._tbl.tr_lst:
+        cells = []
+        for cell in row.tc_lst:
+            merged = cell.tcPr.find(qn("w:vMerge")) if cell.tcPr is not None else None
+            if merged is not None and merged.get(qn("w:val")) != "restart":
+                continue
+            cells.append(" ".join(_words(Paragraph(p, table)) for p in cell.iter(qn("w:p"))).strip())
+        if any(cells):
+            yield piped(cells) if len(cells) > 1 else cells[0]
+
+
+def _notes(part: bytes) -> Iterator[str]:
+    for note in parse_xml(part):
+        words = " ".join("".join(text.text or "" for text in note.iter(qn("w:t"))).split())
+        if words:
+            yield words
