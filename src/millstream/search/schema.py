@@ -120,7 +120,7 @@ CREATE TRIGGER documents_removed AFTER DELETE ON documents WHEN old.state = 'rea
 END;
 
 CREATE TABLE models (
-    id          INTEGER PRIMARY KEY,
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
     name        TEXT NOT NULL UNIQUE,
     dimensions  INTEGER NOT NULL
 );

@@ -1,6 +1,5 @@
 """Writing to `index.db` while others read and write it: short transactions, and nothing half done is ever seen."""
 
-import itertools
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -152,18 +151,18 @@ class IndexWriter:
         return count
 
     def document_id(self, owner: str, location: str) -> str:
-        """That of the document at this location, else a new one that the location gives: a new index has the same."""
-        held = self._rows(
-            "SELECT document_id FROM documents WHERE owner = ? AND location = ? AND state = 'ready'", owner, location
+        """That of the document at this location, or the one that it will have."""
+        return document_id_at(self._connection, owner, location)
+
+    def at(self, owner: str, document_id: str) -> tuple[str, Known] | None:
+        """The location and what the index holds of a document."""
+        rows = self._rows(
+            "SELECT location, id, document_id, version, uri, title, stamp FROM documents "
+            "WHERE owner = ? AND document_id = ? AND state = 'ready'",
+            owner,
+            document_id,
         )
-        if held:
-            return str(held[0][0])
-        for attempt in itertools.count():  # a document that was moved away has taken its id with it
-            name = f"{owner}\n{location}" + ("\n" * attempt)
-            document_id = sha256(name.encode()).hexdigest()[:32]
-            if not self._rows("SELECT 1 FROM documents WHERE document_id = ? AND state = 'ready'", document_id):
-                return document_id
-        raise AssertionError
+        return next(((str(location), Known(*row)) for location, *row in rows), None)  # type: ignore[arg-type]
 
     def rename(self, known: Known, owner: str, location: str, uri: str, title: str, stamp: str) -> None:
         """Shows a document, whose content is the same, at another place, under another uri and title."""
@@ -238,6 +237,22 @@ class IndexWriter:
             count += done
             del batch[:done]
         return count
+
+
+def document_id_at(connection: sqlite3.Connection, owner: str, location: str) -> str:
+    """That of the document at this location, else a new one that the location gives: a new index has the same."""
+    held = connection.execute(
+        "SELECT document_id FROM documents WHERE owner = ? AND location = ? AND state = 'ready'", (owner, location)
+    ).fetchone()
+    if held:
+        return str(held[0])
+    name = f"{owner}\n{location}"
+    while True:  # a document that was moved away has taken its id with it
+        document_id = sha256(name.encode()).hexdigest()[:32]
+        taken = "SELECT 1 FROM documents WHERE document_id = ? AND state = 'ready'"
+        if connection.execute(taken, (document_id,)).fetchone() is None:
+            return document_id
+        name += "\n"
 
 
 def _storable(text: str) -> str:
