@@ -107,10 +107,11 @@ class Backfill:
     async def _run_and_tell(self) -> None:
         try:
             await self.run()
-        except MillstreamError as error:
-            if error.message != self.progress.error:
-                logger.error("the documents are searched by words alone: %s", error.message)
-            self._show(msgspec.structs.replace(self.progress, state="failed", error=error.message))
+        except (MillstreamError, sqlite3.OperationalError) as error:
+            reason = error.message if isinstance(error, MillstreamError) else f"index.db cannot be written: {error}"
+            if reason != self.progress.error:
+                logger.error("new documents are found by their words alone: %s", reason)
+            self._show(msgspec.structs.replace(self.progress, state="failed", error=reason))
 
     async def _embed(self, work: "_Work", embedder: Embedder) -> None:
         began, made = time.monotonic(), 0

@@ -31,6 +31,8 @@ from millstream.models import ChatModel
 from millstream.models.configure import create_model
 from millstream.models.timeouts import Timeouts
 from millstream.recordings import recording_answer
+from millstream.search.backfill import Backfill
+from millstream.search.configure import open_index
 from millstream.search.sqlite import SqliteIndex
 from millstream.server import page
 from millstream.server.guard import Guard
@@ -59,6 +61,8 @@ class Millstream:
         self.identify = identify
         self.answers: dict[str, Registered] = {}
         self.library: Library | None = None
+        self.backfill: Backfill | None = None
+        self._embedding: asyncio.Task[None] | None = None
         self.model: ChatModel | None = None
         self.folder: DataFolder | None = None
         self._supervisor: Supervisor | None = None
@@ -113,7 +117,13 @@ class Millstream:
             folder.lock()
             try:
                 self._database = Database(settings.data / "millstream.db", MIGRATIONS)
-                self._index = SqliteIndex(settings.data / "index.db")
+                self._index = open_index(
+                    settings.data,
+                    embedder=settings.embedder,
+                    environ=provider_environment(),
+                    reranker=settings.reranker,
+                    timeouts=timeouts,
+                )
                 self._register_built_in(model, self._index)
                 log = MemoryLog() if settings.log == "memory" else logs_sqlite.SqliteLog(self._database)
                 supervisor = Supervisor(
@@ -130,6 +140,8 @@ class Millstream:
                 raise
             self.model, self.folder = model, folder
             self.library = Library(self._index)
+            self.backfill = Backfill(self._index.path, self._index.embedder)
+            self._embedding = asyncio.create_task(self.backfill.follow(), name="millstream-embedding")
             self._supervisor = supervisor
 
     def _register_built_in(self, model: ChatModel, index: SqliteIndex) -> None:
@@ -148,6 +160,9 @@ class Millstream:
         self._supervisor = None
         if self.library is not None:
             await self.library.close()
+        if self._embedding is not None:
+            self._embedding.cancel()
+            await asyncio.wait([self._embedding])
         if self.model is not None:
             await self.model.close()
         if self._index is not None:

