@@ -136,6 +136,18 @@ class Backfill:
         self._on_progress(progress)
 
 
+def missing_vectors(path: Path, embedder: Embedder | None) -> int:
+    """How many passages that can be found have no vector of `embedder` yet; none without an embedder. Blocks."""
+    if embedder is None:
+        return 0
+    work = _Work(path, embedder.name)
+    try:
+        done, total = work.count()
+    finally:
+        work.close()
+    return total - done
+
+
 class _Work:
     """The index's side of it; all methods block."""
 
