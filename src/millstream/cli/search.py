@@ -67,11 +67,9 @@ async def _search(index: SqliteIndex, query: str, limit: int, where: Filter) -> 
 
 
 def _as_json(n: int, passage: Passage, explain: bool) -> str:
-    hit = Hit(n, passage.uri, passage.title, passage.page_start, passage.page_end, passage.score, passage.text)
-    if explain:
-        why = (passage.coverage, passage.lexical, passage.semantic, passage.reranked)
-        hit = ExplainedHit(*msgspec.structs.astuple(hit), *why)
-    return msgspec.json.encode(hit).decode()
+    kind = ExplainedHit if explain else Hit
+    known = {"n": n} | {name: getattr(passage, name) for name in kind.__struct_fields__ if name != "n"}
+    return msgspec.json.encode(kind(**known)).decode()
 
 
 def _as_text(n: int, passage: Passage, explain: bool) -> str:
