@@ -7,8 +7,10 @@ import typer
 
 from millstream import __version__
 from millstream.cli.ask import ask
-from millstream.cli.documents import search, sync
+from millstream.cli.catalogue import documents_group
+from millstream.cli.documents import sync
 from millstream.cli.replay import replay
+from millstream.cli.search import search
 from millstream.cli.serve import serve
 from millstream.errors import MillstreamError
 
@@ -24,6 +26,7 @@ app.command()(sync)
 app.command()(ask)
 app.command()(search)
 app.command()(replay)
+app.add_typer(documents_group)
 
 
 def _show_version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,15 @@ from millstream.errors import InputError
 # A file that changed within this before it was looked at may change again and look the same: clocks of file systems
 # are coarse.
 _SETTLED_NS = 2_000_000_000
+_ESCAPED_BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")
 _WILDCARDS = frozenset("*?[")
+
+
+class Root(msgspec.Struct, frozen=True):
+    """A folder or file to be indexed, and the uri that it is shown under."""
+
+    path: Path
+    uri: str
 
 
 class File(msgspec.Struct, frozen=True):
@@ -42,7 +51,7 @@ class File(msgspec.Struct, frozen=True):
 class Listing(msgspec.Struct):
     """`unlisted` are folders that could not be read, with the reason: nothing below them is known to be deleted."""
 
-    roots: list[Path] = []
+    roots: list[Root] = []
     files: dict[str, File] = {}
     unlisted: list[tuple[Path, str, str]] = []
     ignored: int = 0
@@ -50,29 +59,31 @@ class Listing(msgspec.Struct):
     def covers(self, location: str) -> bool:
         """Whether a file there would have been listed."""
         path = Path(location)
-        return any(path.is_relative_to(location_of(root)) for root in self.roots) and not any(
+        return any(path.is_relative_to(location_of(root.path)) for root in self.roots) and not any(
             path.is_relative_to(location_of(folder)) for folder, _, _ in self.unlisted
         )
 
 
-def expand(sources: Sequence[Path]) -> list[Path]:
+def expand(sources: Sequence[Path | Root]) -> list[Root]:
     """The sources with patterns (`*.pdf`, `**/notes`) replaced by what they match now.
 
     Raises InputError for what does not exist or matches nothing.
     """
-    found: list[Path] = []
+    found: list[Path | Root] = []
     for source in sources:
-        if not _WILDCARDS.isdisjoint(str(source)) and not source.exists():
+        if isinstance(source, Root):
+            found.append(source)
+        elif not _WILDCARDS.isdisjoint(str(source)) and not source.exists():
             matches = [Path(match) for match in sorted(glob.glob(str(source), recursive=True))]
             if not matches:
                 raise InputError(f"Nothing matches {str(source)!r}. Check the pattern and sync again.")
             found += matches
         else:
             found.append(source)
-    return [_existing(source) for source in found]
+    return [source if isinstance(source, Root) else _existing(source) for source in found]
 
 
-def list_files(roots: Sequence[Path], *, without: Path | None = None) -> Listing:
+def list_files(roots: Sequence[Root], *, without: Path | None = None) -> Listing:
     """All files of these folders and files that may be documents, but those below `without` (the data folder)."""
     return _Walk(roots, without).listing
 
@@ -91,29 +102,35 @@ def location_of(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def path_of(location: str) -> Path:
+    """`location_of` turned back."""
+    return Path(_ESCAPED_BYTE.sub(lambda match: chr(0xDC00 + int(match[1], 16)), location))
+
+
 def printable(uri: str) -> str:
     """File names may hold bytes that are no text; they become "?"."""
     return uri.encode("utf-8", "replace").decode("utf-8")
 
 
-def _existing(source: Path) -> Path:
+def _existing(source: Path) -> Root:
     try:
-        return source.resolve(strict=True)
+        path = source.resolve(strict=True)
     except (OSError, RuntimeError):
         raise InputError(f"There is no folder or file {str(source)!r}. Check its name and sync again.") from None
+    return Root(path, path.name)
 
 
 class _Walk:
-    def __init__(self, roots: Sequence[Path], without: Path | None) -> None:
+    def __init__(self, roots: Sequence[Root], without: Path | None) -> None:
         self.listing = Listing(list(roots), {}, [])
         self._without = without
         self._known_suffixes = suffixes()
         self._visited: set[tuple[int, int]] = set()  # folders, so that links in a circle come to an end
         for root in roots:
-            if root.is_dir():
-                self._enter(root, root.name)
+            if root.path.is_dir():
+                self._enter(root.path, root.uri)
             else:
-                self._add(root, root.name, True)
+                self._add(root.path, root.uri, True)
 
     def _enter(self, root: Path, uri: str) -> None:
         waiting = [(root, uri)]

@@ -1,5 +1,6 @@
 """Bring the index in step with folders and files: new and changed ones in, deleted ones out, the rest untouched."""
 
+import contextlib
 import itertools
 import stat
 import time
@@ -13,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from millstream.documents import Document, UnreadableDocument
-from millstream.documents.folders import File, Listing, expand, is_settled, list_files
+from millstream.documents.folders import File, Listing, Root, expand, is_settled, list_files
 from millstream.documents.formats import title_from_name
 from millstream.documents.limits import Limits
 from millstream.documents.pool import ReaderPool
@@ -84,7 +85,7 @@ class Report(msgspec.Struct):
 
 
 def sync(
-    sources: Sequence[Path],
+    sources: Sequence[Path | Root],
     index: SqliteIndex,
     owner: str = "local",
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -103,11 +104,25 @@ def sync(
     Raises InputError when a source does not exist, Conflict when another sync is writing the index.
     """
     roots = expand(sources)
-    with index.writer() as writer:
-        if pool is not None:
-            return _Sync(writer, owner, on_progress, pool, again, interlude).run(roots, index.path.parent)
-        with ReaderPool() as own:
-            return _Sync(writer, owner, on_progress, own, again, interlude).run(roots, index.path.parent)
+    with contextlib.ExitStack() as stack:
+        writer = stack.enter_context(index.writer())
+        pool = pool or stack.enter_context(ReaderPool())
+        return sync_with(writer, roots, index.path.parent, owner, on_progress, pool, again=again, interlude=interlude)
+
+
+def sync_with(
+    writer: IndexWriter,
+    roots: Sequence[Root],
+    data_folder: Path,
+    owner: str,
+    on_progress: Callable[[Progress], None],
+    pool: ReaderPool,
+    *,
+    again: bool = False,
+    interlude: Callable[[IndexWriter], None] = lambda writer: None,
+) -> Report:
+    """`sync` for whoever has the writer already; what lies in `data_folder` is no document."""
+    return _Sync(writer, owner, on_progress, pool, again, interlude).run(roots, data_folder)
 
 
 class _Decided(msgspec.Struct, frozen=True):
@@ -144,7 +159,7 @@ class _Sync:
         self._done = 0
         self._bytes_done = 0
 
-    def run(self, roots: Sequence[Path], data_folder: Path) -> Report:
+    def run(self, roots: Sequence[Root], data_folder: Path) -> Report:
         listing = list_files(roots, without=data_folder)
         self._report.ignored = listing.ignored
         self._total = len(listing.files)

@@ -38,7 +38,8 @@ from millstream.server import page
 from millstream.server.guard import Guard
 from millstream.server.identity import Identify
 from millstream.server.problem import on_error, problem
-from millstream.server.routes import conversations, runs, status, websocket
+from millstream.server.reading import create_pool
+from millstream.server.routes import conversations, documents, runs, status, websocket
 from millstream.server.settings import Settings, load_settings, provider_environment
 from millstream.supervisor import Registered, Supervisor
 
@@ -139,7 +140,8 @@ class Millstream:
                 folder.unlock()
                 raise
             self.model, self.folder = model, folder
-            self.library = Library(self._index)
+            self.library = Library(self._index, create_pool(settings), watch_s=settings.watch_seconds)
+            self.library.open()
             self.backfill = Backfill(self._index.path, self._index.embedder)
             self._embedding = asyncio.create_task(self.backfill.follow(), name="millstream-embedding")
             self._supervisor = supervisor
@@ -181,10 +183,13 @@ class Millstream:
         finally:
             await self.close()
 
-    def index(self, documents: list[Path], owner: str = "local") -> None:
-        """Begins to bring the index up to date with these documents, in the background. Call it after `open`."""
+    def index(self, documents: list[Path], owner: str = "local", *, watch: bool = False) -> None:
+        """Begins to bring the index up to date with these documents, in the background. Call it after `open`.
+
+        With `watch`, it is kept up to date from then on.
+        """
         assert self.library is not None
-        self.library.start(documents, owner)
+        self.library.start(documents, owner, watch=watch)
 
 
 class _Application:
@@ -222,6 +227,7 @@ def _routed(settings: Settings) -> Starlette:
             Route("/health", _health, methods=["GET"]),
             *runs.routes,
             *conversations.routes,
+            *documents.routes,
             *status.routes,
             *websocket.routes,
             *page.routes,
