@@ -9,6 +9,7 @@ from millstream import __version__
 from millstream.cli.ask import ask
 from millstream.cli.catalogue import documents_group
 from millstream.cli.documents import sync
+from millstream.cli.evaluate import evaluate
 from millstream.cli.replay import replay
 from millstream.cli.search import search
 from millstream.cli.serve import serve
@@ -26,6 +27,7 @@ app.command()(sync)
 app.command()(ask)
 app.command()(search)
 app.command()(replay)
+app.command("eval")(evaluate)
 app.add_typer(documents_group)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from millstream.models.timeouts import Timeouts
 from millstream.search.embed.configure import create_embedder
@@ -17,8 +18,11 @@ def open_index(
     environ: Mapping[str, str],
     reranker: Path | None = None,
     timeouts: Timeouts | None = None,
+    only: Literal["lexical", "semantic"] | None = None,
 ) -> SqliteIndex:
     """The index in the data folder `folder`, with the embedder that a setting names and the reranker of a folder.
+
+    `only` leaves out one half of each search, to measure the other.
 
     Raises ConfigurationError.
     """
@@ -28,4 +32,4 @@ def open_index(
         from millstream.search.rerank import CrossEncoder
 
         rerank = CrossEncoder(reranker)
-    return SqliteIndex(folder / INDEX_FILE, embed, rerank)
+    return SqliteIndex(folder / INDEX_FILE, embed, rerank, only=only)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -67,13 +67,21 @@ class SqliteIndex:
     """The index in the file `path`; the file, its folder and its tables are made if they are not there.
 
     Without an `embedder` it is searched by words alone. What a `reranker` is given is put into its order. Both are
-    closed with the index.
+    closed with the index. `only` leaves out one half of each search, to measure the other.
     Raises ConfigurationError when the file is no index or was made by a newer version.
     """
 
-    def __init__(self, path: Path, embedder: Embedder | None = None, reranker: Reranker | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        embedder: Embedder | None = None,
+        reranker: Reranker | None = None,
+        *,
+        only: Literal["lexical", "semantic"] | None = None,
+    ) -> None:
         self.path = path
         self.embedder = embedder
+        self._only = only
         self._reranker = reranker
         self._questions = QueryCache(embedder) if embedder else None
         self._vectors = VectorTable(embedder.name) if embedder else None
@@ -122,7 +130,9 @@ class SqliteIndex:
 
     async def _vector(self, query: str) -> NDArray[np.float32] | None:
         """The question's vector, unless there is nothing to compare it with."""
-        if self._vectors is None or self._questions is None or not await self._read(self._vectors.refresh):
+        if self._vectors is None or self._questions is None or self._only == "lexical":
+            return None
+        if not await self._read(self._vectors.refresh):
             return None
         try:
             return await self._questions.vector(query)
@@ -131,9 +141,11 @@ class SqliteIndex:
             return None
 
     def _found(self, connection: sqlite3.Connection, asked: "_Asked", limit: int) -> list[Passage]:
-        lexical = best_matches(connection, asked.terms, asked.owner, asked.where, asked.half)
+        lexical: list[tuple[int, float]] = []
+        if self._only != "semantic":
+            lexical = best_matches(connection, asked.terms, asked.owner, asked.where, asked.half)
         semantic = self._nearest(connection, asked, [])
-        if semantic:
+        if semantic and lexical:
             likely = list(self._fused(lexical, semantic))[:FEEDBACK]
             semantic = self._nearest(connection, asked, likely)
         scores = self._fused(lexical, semantic) if semantic else dict(lexical)
