@@ -12,25 +12,6 @@ LONG = "This line is as wide as the paragraphs of the page are, all of it."
 
 
 @pytest.mark.parametrize(
-    "data",
-    [
-        "Grüße, “quoted” – €5".encode(),
-        "Grüße, “quoted” – €5".encode("utf-8-sig"),
-        "Grüße, “quoted” – €5".encode("utf-16"),
-        b"\xfe\xff" + "Grüße, “quoted” – €5".encode("utf-16-be"),
-        "Grüße, “quoted” – €5".encode("cp1252"),
-    ],
-    ids=["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be", "cp1252"],
-)
-def test_text_is_read_in_its_encoding(data: bytes) -> None:
-    assert read_document(data, "a.txt").text == "Grüße, “quoted” – €5"
-
-
-def test_line_ends_become_newlines() -> None:
-    assert read_document(b"one\r\ntwo\rthree\n", "a.txt").text == "one\ntwo\nthree\n"
-
-
-@pytest.mark.parametrize(
     ("source", "title"),
     [
         ("intro\n\n## The *real* [title](x.md) #\n\n# Later", "The real title"),

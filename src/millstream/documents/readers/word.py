@@ -63,14 +63,15 @@ def _words(paragraph: Paragraph) -> str:
 
 
 def _rows(table: Table) -> Iterator[str]:
-    """Merged cells once, tables inside of cells as part of the cell."""
-    for row in table._tbl.tr_lst:
-        cells = []
-        for cell in row.tc_lst:
-            merged = cell.tcPr.find(qn("w:vMerge")) if cell.tcPr is not None else None
-            if merged is not None and merged.get(qn("w:val")) != "restart":
-                continue
-            cells.append(" ".join(_words(Paragraph(p, table)) for p in cell.iter(qn("w:p"))).strip())
+    """A cell that is merged over rows belongs to each of them; a table inside of a cell is part of the cell."""
+    for row in table.rows:
+        cells: list[str] = []
+        last = None
+        for cell in row.cells:
+            if cell._tc is not last:
+                paragraphs = (_words(Paragraph(p, cell)) for p in cell._tc.iter(qn("w:p")))
+                cells.append(" ".join(filter(None, paragraphs)))
+            last = cell._tc
         if any(cells):
             yield piped(cells) if len(cells) > 1 else cells[0]
 
