@@ -7,19 +7,20 @@ import math
 import sqlite3
 from collections.abc import Sequence
 
-from millstream.search import Filter
+from millstream.search import EVERYTHING, Filter
 from millstream.search.filters import condition
 
 TITLE_WEIGHT = 1.0  # of a term in the title against one in the text
-_AHEAD = 4  # times as many as wanted are looked at before the filter is made part of the query
+_AHEAD = 4  # times as many as wanted are ranked before their owners are looked up
 
 _RANKED = f"""
 SELECT rowid, -bm25(terms, {TITLE_WEIGHT}, 1.0) AS score FROM terms WHERE terms MATCH ?
 ORDER BY score DESC, rowid LIMIT ?
 """
+# CROSS JOIN keeps SQLite to the order that is written: it would begin with the documents and look at all of them.
 _RANKED_AMONG = f"""
 SELECT p.id, -bm25(terms, {TITLE_WEIGHT}, 1.0) AS score
-FROM terms JOIN passages AS p ON p.id = terms.rowid JOIN documents AS d ON d.id = p.document
+FROM terms CROSS JOIN passages AS p ON p.id = terms.rowid CROSS JOIN documents AS d ON d.id = p.document
 WHERE terms MATCH ? AND {{condition}}
 ORDER BY score DESC, p.id LIMIT ?
 """
@@ -32,14 +33,15 @@ def best_matches(
     if not terms:
         return []
     query = " OR ".join(map(_quoted, terms))
-    # Looking up the document of each passage that has one of the terms costs more than the ranking itself. So the best
-    # of all are ranked first; only where the filter leaves too few of them is it applied to every match.
-    ahead = limit * _AHEAD
-    ranked = connection.execute(_RANKED, (query, ahead)).fetchall()
-    allowed = _allowed(connection, [passage for passage, _ in ranked], owner, where)
-    found = [(passage, score) for passage, score in ranked if passage in allowed]
-    if len(found) >= limit or len(ranked) < ahead:
-        return found[:limit]
+    if where == EVERYTHING:
+        # Looking up the document of each passage that has one of the terms costs more than the ranking itself. So the
+        # best of all are ranked first; only where too few of them are this owner's is every match looked up.
+        ahead = limit * _AHEAD
+        ranked = connection.execute(_RANKED, (query, ahead)).fetchall()
+        allowed = _allowed(connection, [passage for passage, _ in ranked], owner, where)
+        found = [(passage, score) for passage, score in ranked if passage in allowed]
+        if len(found) >= limit or len(ranked) < ahead:
+            return found[:limit]
     sql, values = condition(owner, where)
     return connection.execute(_RANKED_AMONG.format(condition=sql), (query, *values, limit)).fetchall()
 
@@ -49,7 +51,7 @@ def _allowed(connection: sqlite3.Connection, passages: Sequence[int], owner: str
         return set()
     sql, values = condition(owner, where)
     rows = connection.execute(
-        "SELECT p.id FROM passages AS p JOIN documents AS d ON d.id = p.document "
+        "SELECT p.id FROM passages AS p CROSS JOIN documents AS d ON d.id = p.document "
         f"WHERE p.id IN ({','.join('?' * len(passages))}) AND {sql}",
         (*passages, *values),
     )

@@ -101,11 +101,12 @@ class VectorTable:
         found = self._rescored(connection, [int(seq) for seq in rows.seqs[candidates]], query, towards)
         return [(passage, cosine) for passage, cosine in found if cosine >= floor][:limit]
 
+    # "+model" keeps SQLite from the index of models, by which it would look at every vector.
     def _moved(self, connection: sqlite3.Connection, query: Floats, feedback: Sequence[int]) -> Floats:
         if not feedback:
             return query
         read = connection.execute(
-            f"SELECT vector FROM vectors WHERE model = ? AND passage IN ({','.join('?' * len(feedback))})",
+            f"SELECT vector FROM vectors WHERE +model = ? AND passage IN ({','.join('?' * len(feedback))})",
             (self._model_row, *feedback),
         ).fetchall()
         if not read:
@@ -175,7 +176,7 @@ class VectorTable:
         if not seqs:
             return []
         read = connection.execute(
-            f"SELECT passage, vector FROM vectors WHERE model = ? AND seq IN ({','.join('?' * len(seqs))})",
+            f"SELECT passage, vector FROM vectors WHERE +model = ? AND seq IN ({','.join('?' * len(seqs))})",
             (self._model_row, *seqs),
         ).fetchall()
         if not read:
