@@ -121,9 +121,9 @@ def detect(data: bytes, name: str) -> Format:
     if head.startswith(_ZIP):
         return _office_format(data)
     if head.startswith(_OLE):
-        raise UnsupportedDocument(_why_not_ole(data, name))
+        raise _ole_refusal(data, name)
     if head.startswith(_RTF):
-        raise UnsupportedDocument("This is an RTF file: save it as DOCX.")
+        raise UnreadableDocument("This is an RTF file: save it as DOCX.")
     if _HTML.match(head):
         return FORMATS["html"]
     return _text_format(head, name)
@@ -197,12 +197,14 @@ def _office_format(data: bytes) -> Format:
     raise UnsupportedDocument("This is an archive, not a document: unpack it first.")
 
 
-def _why_not_ole(data: bytes, name: str) -> str:
-    """An OLE file is either of Office 97 or holds an encrypted modern one in the stream `EncryptedPackage`."""
+def _ole_refusal(data: bytes, name: str) -> UnreadableDocument:
+    """An OLE file is of Office 97, or it holds an encrypted modern file (stream `EncryptedPackage`), or it is neither."""
+    suffix = PurePath(name).suffix.lower()
     if "EncryptedPackage".encode("utf-16-le") in data:
-        return "This file is encrypted: save a copy of it without a password."
-    newer = _OLD_OFFICE.get(PurePath(name).suffix.lower(), "DOCX, PPTX or XLSX")
-    return f"This is a file of an Office before 2007: save it as {newer}."
+        return UnreadableDocument("This file is encrypted: save a copy of it without a password.")
+    if suffix in _OLD_OFFICE:
+        return UnreadableDocument(f"This is a file of an Office before 2007: save it as {_OLD_OFFICE[suffix]}.")
+    return UnsupportedDocument("This format is not supported.")
 
 
 def _text_format(head: bytes, name: str) -> Format:

@@ -45,6 +45,10 @@ class ReaderPool:
     def read(self, path: Path, name: str) -> Answer:
         return self.submit(path, name).result()
 
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._busy)
+
     def rest(self) -> None:
         """Ends the idle processes, which hold memory; others are started when there is something to read."""
         with self._lock:

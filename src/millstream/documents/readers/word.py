@@ -1,7 +1,7 @@
 """DOCX: headings, paragraphs, list items and tables in the order of the document, then notes."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import docx
 from docx.document import Document as WordDocument
@@ -15,6 +15,9 @@ from millstream.documents.formats import unpack_check
 from millstream.documents.readers.rows import piped
 
 _MAX_HEADING = 6
+_WORDS = tuple(map(qn, ("w:t", "w:tab", "w:br", "w:cr", "w:noBreakHyphen")))
+_MOVED_AWAY = qn("w:moveFrom")
+_PARAGRAPH = qn("w:p")
 
 
 def read_docx(source: Source) -> Document:
@@ -28,21 +31,23 @@ def read_docx(source: Source) -> Document:
 
 
 def _blocks(word: WordDocument) -> Iterator[str]:
+    # By id: looking a paragraph's style up through the library goes over all styles each time.
+    styles = {style.style_id: style.name or "" for style in word.styles}
     for part in word.iter_inner_content():
         if isinstance(part, Table):
             yield from filter(None, ("\n".join(_rows(part)),))
         else:
-            yield from filter(None, (_paragraph(part),))
+            yield from filter(None, (_paragraph(part, styles),))
     for relation in word.part.rels.values():
         if relation.reltype.endswith(("/footnotes", "/endnotes")) and not relation.is_external:
             yield from _notes(relation.target_part.blob)
 
 
-def _paragraph(paragraph: Paragraph) -> str:
+def _paragraph(paragraph: Paragraph, styles: Mapping[str, str]) -> str:
     words = _words(paragraph)
     if not words:
         return ""
-    style = paragraph.style.name if paragraph.style is not None and paragraph.style.name else ""
+    style = styles.get(paragraph._p.style or "", "")
     level = "1" if style == "Title" else style.removeprefix("Heading ") if style.startswith("Heading ") else ""
     if level.isdigit() and int(level) <= _MAX_HEADING:
         return f"{'#' * int(level)} {' '.join(words.split())}"
@@ -54,8 +59,8 @@ def _paragraph(paragraph: Paragraph) -> str:
 def _words(paragraph: Paragraph) -> str:
     """All its runs, also those in links and in accepted changes; text boxes inside come after."""
     pieces: list[str] = []
-    for node in paragraph._p.iter(qn("w:t"), qn("w:tab"), qn("w:br"), qn("w:cr"), qn("w:noBreakHyphen")):
-        if any(above.tag == qn("w:moveFrom") for above in node.iterancestors()):
+    for node in paragraph._p.iter(*_WORDS):
+        if next(node.iterancestors(_MOVED_AWAY), None) is not None:
             continue
         kind = node.tag.rpartition("}")[2]
         pieces.append({"t": node.text or "", "tab": " ", "noBreakHyphen": "-"}.get(kind, "\n"))
@@ -69,7 +74,7 @@ def _rows(table: Table) -> Iterator[str]:
         last = None
         for cell in row.cells:
             if cell._tc is not last:
-                paragraphs = (_words(Paragraph(p, cell)) for p in cell._tc.iter(qn("w:p")))
+                paragraphs = (_words(Paragraph(p, cell)) for p in cell._tc.iter(_PARAGRAPH))
                 cells.append(" ".join(filter(None, paragraphs)))
             last = cell._tc
         if any(cells):
