@@ -123,3 +123,13 @@ def test_a_module_that_registers_a_format_teaches_it(tmp_path: Path, pool: Reade
     answer = pool.read(tmp_path / "a.txt", "a.txt")
     assert isinstance(answer, Reading)
     assert answer.format == "naughty"
+
+
+def test_the_documented_reader_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "documents.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    (tmp_path / "subtitles_reader.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "film.srt").write_text("1\n00:01 --> 00:02\nGood evening.\n")
+    with ReaderPool(modules=["subtitles_reader"], processes=1) as pool:
+        assert text_of(pool.read(tmp_path / "film.srt", "film.srt")) == "1\n\nGood evening."

@@ -1,13 +1,18 @@
 import asyncio
 import os
+import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pdf_files import make_encrypted_pdf, make_pdf
 
+from millstream.documents.folders import is_settled, stamp_of
 from millstream.documents.limits import Limits
 from millstream.documents.pool import ReaderPool
 from millstream.documents.split import Chunk
@@ -237,3 +242,117 @@ async def test_readers_see_the_old_text_until_the_new_one_is_whole(
     assert set(seen) == {(100, 0)}
     assert len(seen) > 2
     assert await look() == (0, 100)
+
+
+async def test_files_by_pattern(index: SqliteIndex, folder: Path) -> None:
+    sync([folder / "*.md", folder / "**" / "*.txt"], index)
+    assert await uris(index) == ["leave.md", "pay.txt"]
+
+
+async def test_the_data_folder_is_no_source(tmp_path: Path) -> None:
+    index = SqliteIndex(tmp_path / "data" / "index.db")
+    (tmp_path / "data" / "notes.txt").write_text("Not a document.")
+    (tmp_path / "a.txt").write_text("A document.")
+    sync([tmp_path], index)
+    assert len(await uris(index)) == 1
+    await index.close()
+
+
+async def test_a_failure_is_not_tried_again_until_something_has_changed(index: SqliteIndex, folder: Path) -> None:
+    (folder / "a.txt").write_text("Eleven char")
+    with ReaderPool(Limits(characters=10)) as pool:
+        failed = sync([folder / "a.txt"], index, pool=pool).failed
+        assert len(failed) == 1
+    with NoReading(Limits(characters=10)) as pool:
+        assert sync([folder / "a.txt"], index, pool=pool).failed == failed
+    with ReaderPool(Limits(characters=11)) as pool:
+        assert counts(sync([folder / "a.txt"], index, pool=pool)) == (1, 0, 0, 0)
+
+
+async def test_files_can_be_read_again(index: SqliteIndex, folder: Path) -> None:
+    sync([folder], index)
+    before = await index.documents(owner="local")
+    assert counts(sync([folder], index, again=True)) == (0, 3, 0, 0)
+    assert await index.documents(owner="local") == before
+
+
+async def test_an_unchanged_file_is_not_even_opened(index: SqliteIndex, folder: Path) -> None:
+    for path in (folder / "leave.md", folder / "plan.pdf", folder / "deep" / "pay.txt"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    sync([folder], index)
+    begun = time.time_ns()
+    while not is_settled((folder / "leave.md").stat(), time.time_ns()):
+        assert time.time_ns() - begun < 10e9
+    sync([folder], index)  # by now the dates can be relied on
+    before = (folder / "leave.md").stat()
+    with NoReading() as pool:
+        assert counts(sync([folder], index, pool=pool)) == (0, 0, 3, 0)
+    assert stamp_of((folder / "leave.md").stat()) == stamp_of(before)
+
+
+async def test_a_sync_that_was_killed_is_gone_on_with(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for n in range(40):
+        (folder / f"{n:02}.txt").write_text(f"Document {n}. " * 200)
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom millstream.documents.sync import sync\n"
+        "from millstream.search.sqlite import SqliteIndex\n"
+        "def show(progress):\n    progress.done == 15 and os.kill(os.getpid(), 9)\n"
+        "sync([Path(sys.argv[1])], SqliteIndex(Path(sys.argv[2])), 'local', show)\n"
+    )
+    path = tmp_path / "data" / "index.db"
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(folder), str(path))
+    assert await killed.wait() == -9
+    index = SqliteIndex(path)
+    kept = await index.documents(owner="local")
+    assert 14 <= len(kept) <= 15
+    assert counts(sync([folder], index)) == (40 - len(kept), 0, len(kept), 0)
+    assert len(await index.documents(owner="local")) == 40
+    await index.close()
+
+
+Change = tuple[str, int, int]
+CHANGES = st.lists(
+    st.tuples(st.sampled_from(["write", "delete", "move", "sync"]), st.integers(0, 4), st.integers(0, 4)), max_size=12
+)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ReaderPool]:
+    with ReaderPool(processes=1) as pool:
+        yield pool
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(CHANGES)
+def test_any_changes_end_as_a_fresh_index(
+    pool: ReaderPool, tmp_path_factory: pytest.TempPathFactory, changes: list[Change]
+) -> None:
+    base = tmp_path_factory.mktemp("any")
+    folder = base / "docs"
+    folder.mkdir()
+    index, fresh = SqliteIndex(base / "data" / "index.db"), SqliteIndex(base / "fresh" / "index.db")
+    for action, one, other in changes:
+        path, target = folder / f"{one}.txt", folder / f"{other}.txt"
+        if action == "write":
+            path.write_text(f"Words number{other} of a document.")
+        elif action == "delete":
+            path.unlink(missing_ok=True)
+        elif action == "move" and path.exists():
+            path.rename(target)
+        elif action == "sync":
+            sync([folder], index, pool=pool)
+    sync([folder], index, pool=pool)
+    sync([folder], fresh, pool=pool)
+
+    async def content(index: SqliteIndex) -> list[tuple[object, ...]]:
+        found = await index.documents(owner="local")
+        assert len({document.document_id for document in found}) == len(found)
+        passages = await index.search("words number0 number1 number2 number3 number4", owner="local", limit=50)
+        shown = sorted((passage.uri, passage.title, passage.text, passage.version) for passage in passages)
+        return [*((document.uri, document.title, document.version) for document in found), *shown]
+
+    assert asyncio.run(content(index)) == asyncio.run(content(fresh))
+    asyncio.run(index.close())
+    asyncio.run(fresh.close())

@@ -198,7 +198,7 @@ def _office_format(data: bytes) -> Format:
 
 
 def _ole_refusal(data: bytes, name: str) -> UnreadableDocument:
-    """An OLE file is of Office 97, or it holds an encrypted modern file (stream `EncryptedPackage`), or it is neither."""
+    """An OLE file is of Office 97, or holds an encrypted newer file (stream `EncryptedPackage`), or it is neither."""
     suffix = PurePath(name).suffix.lower()
     if "EncryptedPackage".encode("utf-16-le") in data:
         return UnreadableDocument("This file is encrypted: save a copy of it without a password.")

@@ -75,17 +75,22 @@ class ReaderPool:
 
     def _read(self, path: Path, name: str) -> Answer:
         ask = pack(Ask(os.fsencode(path), name.encode("utf-8", "replace").decode()))
-        process = self._take()
+        answer, status = self._attempt(ask)
+        if answer is None and status == -signal.SIGKILL:  # from outside, perhaps not on this file's account
+            answer, status = self._attempt(ask, fresh=True)
+        return answer or Refusal(self._why_it_died(status), False, True)
+
+    def _attempt(self, ask: bytes, *, fresh: bool = False) -> tuple[Answer | None, int]:
+        """The answer, or how the process ended instead of answering."""
+        process = self._take(fresh=fresh)
         try:
             answer = _exchange(process, ask)
-        except OSError:  # it died while nothing was asked of it; nobody's file is to blame
-            self._give_back(process, is_usable=False)
-            process = self._take(fresh=True)
-            answer = _exchange(process, ask)
+        except OSError:  # it has ended while nothing was asked of it
+            answer = None
         self._give_back(process, is_usable=answer is not None and not answer.is_last)
         if self._is_closed:
             raise CancelledError
-        return answer or Refusal(self._why_it_died(process.returncode), False, True)
+        return answer, process.returncode or 0
 
     def _take(self, *, fresh: bool = False) -> subprocess.Popen[bytes]:
         with self._lock:
@@ -133,7 +138,7 @@ class ReaderPool:
 
 
 def _exchange(process: subprocess.Popen[bytes], ask: bytes) -> Answer | None:
-    """None when it ends instead of answering. Raises OSError when it had ended before."""
+    """None when it ends instead of answering; OSError when it had ended before."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(ask)

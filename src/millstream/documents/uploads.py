@@ -17,6 +17,7 @@ FOLDER = "uploads"
 _OWNER = ".owner"
 _INCOMING = ".incoming-"
 _MAX_NAME_BYTES = 120
+_MAX_SUFFIX_BYTES = 12
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\u202a-\u202e\u2066-\u2069]')
 
 
@@ -91,10 +92,12 @@ def safe_name(name: str) -> str:
     kept = _UNSAFE.sub("_", base).strip(" .")
     if not kept.strip("_"):
         raise InputError("A file needs a name, such as `handbook.pdf`.", code="no-name")
-    if len(kept.encode()) > _MAX_NAME_BYTES:
-        suffix = PurePosixPath(kept).suffix[:12]
-        kept = kept.encode()[: _MAX_NAME_BYTES - len(suffix.encode())].decode("utf-8", "ignore") + suffix
-    if kept == base:
+    if kept == base and len(kept.encode()) <= _MAX_NAME_BYTES:
         return kept
-    path = PurePosixPath(kept)
-    return f"{path.stem}-{sha256(base.encode()).hexdigest()[:6]}{path.suffix}"
+    mark = sha256(base.encode()).hexdigest()[:6]
+    suffix = PurePosixPath(kept).suffix
+    if len(suffix.encode()) > _MAX_SUFFIX_BYTES:
+        suffix = ""
+    room = _MAX_NAME_BYTES - len(mark) - 1 - len(suffix.encode())
+    stem = kept.removesuffix(suffix).encode()[:room].decode("utf-8", "ignore")
+    return f"{stem}-{mark}{suffix}"
