@@ -18,6 +18,8 @@ from millstream.server.settings import load_settings
 
 # A client that keeps its connection open after the last answer is not waited for longer than this.
 CLOSE_CONNECTIONS_S = 5
+# Whoever asks as soon as the address is shown finds the documents of a small folder; a large one is indexed meanwhile.
+FIRST_DOCUMENTS_S = 1.0
 
 
 def serve(
@@ -60,7 +62,8 @@ async def _serve(
         assert millstream.model is not None
         millstream.folder.announce(url)
         if documents:
-            millstream.index(documents, watch=watch)
+            done = millstream.index(documents, watch=watch)
+            await asyncio.wait([done], timeout=FIRST_DOCUMENTS_S)
         config = uvicorn.Config(
             millstream.app,
             http="httptools",

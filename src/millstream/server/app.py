@@ -183,13 +183,13 @@ class Millstream:
         finally:
             await self.close()
 
-    def index(self, documents: list[Path], owner: str = "local", *, watch: bool = False) -> None:
+    def index(self, documents: list[Path], owner: str = "local", *, watch: bool = False) -> asyncio.Future[None]:
         """Begins to bring the index up to date with these documents, in the background. Call it after `open`.
 
-        With `watch`, it is kept up to date from then on.
+        With `watch`, it is kept up to date from then on. The future is done when it is up to date for the first time.
         """
         assert self.library is not None
-        self.library.start(documents, owner, watch=watch)
+        return self.library.start(documents, owner, watch=watch)
 
 
 class _Application:
