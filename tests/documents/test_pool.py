@@ -17,7 +17,8 @@ Read = Callable[[str], Answer]
 
 
 @pytest.fixture
-def pool() -> Iterator[ReaderPool]:
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[ReaderPool]:
+    monkeypatch.setattr("millstream.documents.pool._GRACE_S", 0.1)
     with ReaderPool(Limits(seconds=0.5, memory_mb=400), 1, ["naughty_readers"]) as pool:
         yield pool
 
@@ -50,6 +51,7 @@ def test_one_process_reads_many_files(read: Read) -> None:
     [
         ("spin", "longer than 0.5 seconds"),
         ("wait", "longer than 0.5 seconds"),
+        ("deaf", "longer than 0.5 seconds"),
         ("eat 500", "more than 400 MB of memory"),
         ("crash", "sudden end"),
         ("exit", "sudden end"),

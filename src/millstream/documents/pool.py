@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -14,11 +15,12 @@ from typing import Self
 
 import msgspec
 
-from millstream.documents.limits import Limits
+from millstream.documents.limits import CLOCK_FACTOR, Limits
 from millstream.documents.worker import LENGTH, Answer, Ask, Orders, Reading, Refusal, pack, too_large_for
 
 DEFAULT_LIMITS = Limits()
 DEFAULT_PROCESSES = min(4, os.cpu_count() or 1)
+_GRACE_S = 5.0
 # What a reading process needs of its parent's environment: nothing that holds a secret.
 _ENVIRONMENT = ("PATH", "PYTHONHOME", "LANG", "LC_ALL", "VIRTUAL_ENV", "TMPDIR", "LD_LIBRARY_PATH")
 
@@ -84,7 +86,11 @@ class ReaderPool:
         """The answer, or how the process ended instead of answering."""
         process = self._take(fresh=fresh)
         try:
-            answer = _exchange(process, ask)
+            answer = _exchange(process, ask, self.limits.seconds * CLOCK_FACTOR + _GRACE_S)
+        except TimeoutError:  # it keeps its own time; this is for one that has lost even that
+            process.kill()
+            self._give_back(process, is_usable=False)
+            return None, -signal.SIGALRM
         except OSError:  # it has ended while nothing was asked of it
             answer = None
         self._give_back(process, is_usable=answer is not None and not answer.is_last)
@@ -137,12 +143,16 @@ class ReaderPool:
         )
 
 
-def _exchange(process: subprocess.Popen[bytes], ask: bytes) -> Answer | None:
-    """None when it ends instead of answering; OSError when it had ended before."""
+def _exchange(process: subprocess.Popen[bytes], ask: bytes, timeout_s: float) -> Answer | None:
+    """None when it ends instead of answering; OSError when it had ended before, TimeoutError when it does neither."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(ask)
     process.stdin.flush()
+    answered = select.poll()
+    answered.register(process.stdout, select.POLLIN)
+    if not answered.poll(timeout_s * 1000):
+        raise TimeoutError
     head = process.stdout.read(LENGTH.size)
     if len(head) < LENGTH.size:
         return None
