@@ -170,9 +170,7 @@ def digest_of(folder: Path, files: list[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
         content = file.read_bytes() if file.is_file() else None
-        digest.update(
-            f"{file.relative_to(folder).as_posix()} {-1 if content is None else len(content)}\n".encode()
-        )
+        digest.update(f"{file.relative_to(folder).as_posix()} {-1 if content is None else len(content)}\n".encode())
         digest.update(content or b"")
     return digest.hexdigest()
 

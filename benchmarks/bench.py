@@ -13,6 +13,7 @@ from measures.first_token import first_token
 from measures.growth import growth
 from measures.memory import memory
 from measures.most_streams import most_streams
+from measures.rag_turn import rag_turn
 from measures.stalled import stalled
 from targets import TARGETS
 
@@ -50,7 +51,7 @@ def main() -> None:
     one.add_argument("--tries", type=int, default=2)
     one = add("abandoned", "clients that leave → upstream closed", ["millstream-stop", "raw-aiohttp", "nginx"])
     one.add_argument("--streams", type=int, default=40)
-    one = add("memory", "memory per open stream", ["millstream", "raw-aiohttp", "nginx"])
+    one = add("memory", "memory per open stream", ["millstream-stop", "raw-aiohttp", "nginx"])
     one.add_argument("--streams", type=int, default=200)
     one.add_argument("--lengths", type=int, nargs="+", default=[100, 1000, 10000], metavar="TOKENS")
     one = add("stalled", "memory per stalled reader", ["millstream", "raw-aiohttp", "nginx"])
@@ -58,8 +59,15 @@ def main() -> None:
     one.add_argument("--seconds", type=int, default=12)
     one = add("growth", "cost per token of a ten times longer answer", ["millstream"])
     one.add_argument("--rounds", type=int, default=5)
+    one = measures.add_parser("rag-turn", help="first step, first source, first word of an answer over documents")
+    one.add_argument("documents", type=Path, nargs="?", default=Path(__file__).resolve().parent.parent / "docs")
+    one.add_argument("--rounds", type=int, default=20)
+    one.add_argument("--question", default="And who pays for it?")
 
     asked = parser.parse_args()
+    if asked.measure == "rag-turn":
+        rag_turn(asked.documents, rounds=asked.rounds, question=asked.question)
+        return
     names = asked.targets or asked.default_targets
     for name in names:
         if name not in TARGETS:

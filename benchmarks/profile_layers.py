@@ -22,6 +22,8 @@ from targets import PYTHON
 LOAD = "-c 100 -n 100 --tokens 300 --rate 50 --delay 500 --timeout 60"
 SECONDS = 6
 
+# Threads that wait for work.
+IDLE = ("_worker (concurrent/futures", "wait (threading", "_waiting_calls (millstream/database")
 # py-spy shortens paths to package/file.py
 LAYERS = [
     ("openai: build typed objects", r"\(openai/(_models|_compat|_utils|_base_client|_legacy|_response|lib/streaming)"),
@@ -69,8 +71,8 @@ def print_layers(name: str, raw: Path, us_per_token: float) -> None:
     for line in raw.read_text().splitlines():
         stack, _, count = line.rpartition(" ")
         frames = stack.split(";")
-        if "_worker (concurrent/futures" in frames[-1] or "wait (threading" in frames[-1]:
-            continue  # idle threads
+        if any(idle in frames[-1] for idle in IDLE):
+            continue
         layers[layer_of(frames)] += int(count)
         leaves[frames[-1]] += int(count)
     total = max(1, layers.total())

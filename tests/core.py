@@ -2,7 +2,7 @@
 
 import asyncio
 import selectors
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from millstream.answers.adapt import AnyAnswer, as_answer
 from millstream.conversations import sqlite as conversations_sqlite
 from millstream.database import Database
 from millstream.events import AnyEvent, decode
+from millstream.follower import Follower
 from millstream.logs import EventLog
 from millstream.logs import sqlite as logs_sqlite
 from millstream.request import RunRequest
@@ -30,11 +31,19 @@ class Obedient:
         self.begun: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
         self.may_end = asyncio.Event()
         self.cancelled = asyncio.Event()
+        self._error: Exception | None = None
+
+    def fail(self, error: Exception) -> None:
+        """Lets the answer end by raising `error`."""
+        self._error = error
+        self.may_end.set()
 
     async def answer(self, run: Run) -> None:
         self.begun.set_result(run)
         try:
             await self.may_end.wait()
+            if self._error is not None:
+                raise self._error
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
@@ -72,6 +81,16 @@ async def read(supervisor: Supervisor, run_id: str, after: int = 0, owner: str =
     return b"".join(pieces)
 
 
+async def read_until(follower: Follower, kind: str) -> bytes:
+    """What the reader is sent up to an event of that type."""
+    frames = b""
+    while kind not in types_of(frames):
+        more = await follower.read()
+        assert more is not None, f"the run ended without {kind}"
+        frames += more
+    return frames
+
+
 def events_of(frames: bytes) -> list[AnyEvent]:
     events = [decode(frame) for frame in frames.splitlines()]
     assert None not in events
@@ -85,6 +104,13 @@ def types_of(frames: bytes) -> list[str]:
 async def turn() -> None:
     """Lets the event loop take one turn, so that what was written before and what comes after are two events."""
     await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Returns when the condition holds that no event tells of. Raises TimeoutError after 10 s."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 class _JumpingSelector(selectors.DefaultSelector):

@@ -9,11 +9,10 @@ from typing import Literal
 from unittest.mock import patch
 
 import msgspec
-from core import MIGRATIONS, events_of, read, start, supervised
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import EVENTS, TERMINALS, TEXTS
 
+from core import MIGRATIONS, events_of, read, start, supervised
 from millstream import follower, producer, recovery
 from millstream.conversations.sqlite import SqliteConversations
 from millstream.database import Database
@@ -25,6 +24,7 @@ from millstream.producer import Producer
 from millstream.recovery import fold_log
 from millstream.run import Run
 from millstream.snapshot import Snapshot, fold
+from strategies import EVENTS, TERMINALS, TEXTS
 
 READERS = 3
 

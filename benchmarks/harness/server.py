@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -157,3 +158,4 @@ class Server:
         if self._process is not None:
             end(self._process)
             self._log.close()
+            shutil.rmtree(self._folder, ignore_errors=True)

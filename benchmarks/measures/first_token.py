@@ -6,8 +6,9 @@ from harness.report import row, save
 from harness.server import Server
 from harness.upstream import FakeModel
 
+# load reads times to 3 %: short delays keep that small.
 ONE = "-c 1 -n 40 --tokens 5 --rate 0 --delay 20 --timeout 20"
-TWENTY = "-c 20 -n 20 --tokens 20 --rate 50 --delay 300 --ramp 0 --timeout 20"
+TWENTY = "-c 20 -n 20 --tokens 20 --rate 50 --delay 60 --ramp 0 --timeout 20"
 
 
 def first_token(names: list[str], model: FakeModel, *, rounds: int) -> None:

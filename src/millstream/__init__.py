@@ -1,8 +1,8 @@
 """Millstream: answers over your own documents, streamed whole.
 
-    stream = Millstream()           # settings from the environment; embedded defaults for all of them
-    stream.answer(answer)           # a coroutine that is given a Run, or a generator of strings
-    app.mount("/chat", stream.app)  # native API and page
+stream = Millstream()           # settings from the environment; embedded defaults for all of them
+stream.answer(answer)           # a coroutine that is given a Run, or a generator of strings
+app.mount("/chat", stream.app)  # native API and page
 """
 
 from importlib import import_module

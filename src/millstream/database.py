@@ -16,6 +16,8 @@ Job = Callable[[sqlite3.Connection], T]
 
 # A transaction that groups more jobs than this would make the first of them wait for the last.
 JOBS_PER_TRANSACTION = 256
+# 16 MB. Each flush writes the pages of the runs in progress anew: the later they go into the main file, the fewer.
+CHECKPOINT_PAGES = 4000
 # Another process may hold the write lock this long (`sync` commits within 50 ms at a time).
 BUSY_TIMEOUT_MS = 5000
 
@@ -66,6 +68,7 @@ class Database:
         self.path = path
         self._migrations = migrations
         self._jobs: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._gathered: list[_Call] = []
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="millstream-db-read")
         self._read_connection: sqlite3.Connection | None = None
         self._closed = False
@@ -79,14 +82,27 @@ class Database:
     async def write(self, job: Job[T]) -> T:
         """Runs `job` in a transaction that others may share; returns when it is committed.
 
+        Raises Unavailable when the disk is full or another process holds the lock for too long.
         A job may be run twice (alone, after a neighbour in its transaction failed), so it must only touch the database.
         """
         if self._closed:
             raise Unavailable("the database is closed")
-        call = _Call(job, asyncio.get_running_loop())
-        self._jobs.put(call)
-        result: T = await call.future
+        loop = asyncio.get_running_loop()
+        call = _Call(job, loop)
+        if not self._gathered:
+            loop.call_soon(self._submit)
+        self._gathered.append(call)
+        try:
+            result: T = await call.future
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"{self.path.name} cannot be written: {error}.") from error
         return result
+
+    def _submit(self) -> None:
+        """What was asked for in one turn of the loop wakes the writer once."""
+        for call in self._gathered:
+            self._jobs.put(call)
+        self._gathered.clear()
 
     async def read(self, job: Job[T]) -> T:
         """Runs `job` on the reading connection; it sees every write that was awaited before."""
@@ -99,6 +115,7 @@ class Database:
         if self._closed:
             return
         self._closed = True
+        self._submit()
         self._jobs.put(None)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._thread.join)
@@ -112,6 +129,7 @@ class Database:
             )
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
             connection.execute("PRAGMA foreign_keys=ON")
         except sqlite3.Error as error:
             raise ConfigurationError(f"cannot open the database {self.path.name}: {error}") from error

@@ -77,7 +77,11 @@ class DataFolder:
                 "With SQLite there is one server process: use that one, or set MILLSTREAM_DATA to another folder."
             ) from error
         self._lock = lock
-        self.announce(None)
+        try:
+            self.announce(None)
+        except OSError as error:
+            self.unlock()
+            raise ConfigurationError(f"The data folder {self.path} cannot be written: {error.strerror}.") from error
 
     def announce(self, url: str | None) -> None:
         """Writes who serves this folder, and where, for other commands to find."""

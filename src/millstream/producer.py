@@ -7,6 +7,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
+from typing import Any
 
 from millstream.events import Event, ReasoningDelta, TextDelta, encode
 from millstream.logs import Batch, RunRecord, RunState
@@ -52,9 +53,12 @@ class Producer:
     )
 
     def __init__(
-        self, record: RunRecord, started: bytes, started_at: float, dirty: Callable[["Producer"], None]
+        self, record: RunRecord, started: bytes, started_at: float, dirty: Callable[["Producer"], None] | None = None
     ) -> None:
-        """`started` is the frame of `run.started`, already in the log; `started_at` its `time.monotonic()`."""
+        """`started` is the frame of `run.started`; `started_at` its `time.monotonic()`.
+
+        Without `dirty` nothing is flushed before `flush_by`.
+        """
         self.record = record
         self.run_id = record.run_id
         self._epoch = record.epoch
@@ -166,7 +170,8 @@ class Producer:
 
     def _mark_dirty(self) -> None:
         self._is_dirty = True
-        self._dirty(self)
+        if self._dirty is not None:
+            self._dirty(self)
 
     def _wake(self) -> None:
         if self._waiters:
@@ -176,6 +181,12 @@ class Producer:
             self._waiters.clear()
 
     # Flushing
+
+    def flush_by(self, dirty: Callable[["Producer"], None]) -> None:
+        """`run.started` is in the log now: what follows it can be."""
+        self._dirty = dirty
+        if self._is_dirty:
+            dirty(self)
 
     @property
     def flushed_seq(self) -> int:
@@ -192,7 +203,7 @@ class Producer:
         state: RunState = "running"
         durable_seq = None
         waiting = self._frames[self._flushed + 1 - self._first :]
-        if self._final is not None:
+        if self._final is not None and not self._ended:
             final, state, durable_seq = self._final
             waiting.append(final)
         for number, frame in enumerate(waiting):
@@ -293,7 +304,17 @@ class Producer:
 def _without_surrogates(event: Event) -> Event:
     """The same event with U+FFFD for each lone surrogate: half an emoji of a model, a file name that is not UTF-8."""
     for name in event.__struct_fields__:
-        value = getattr(event, name)
-        if isinstance(value, str):
-            setattr(event, name, _SURROGATES.sub("\ufffd", value))  # one for one: citations count code points
+        setattr(event, name, _replace_surrogates(getattr(event, name)))
     return event
+
+
+def _replace_surrogates(value: Any) -> Any:
+    match value:
+        case str():
+            return _SURROGATES.sub("\ufffd", value)  # one for one: citations count code points
+        case dict():
+            return {_replace_surrogates(key): _replace_surrogates(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_replace_surrogates(item) for item in value]
+        case _:
+            return value

@@ -1,12 +1,17 @@
 """Closing what died: a run whose producer is gone gets its one terminal event, and keeps what was durable."""
 
+import logging
 from collections.abc import Awaitable, Callable, Container
+
+import msgspec
 
 from millstream.events import Event, RunFailed, RunFinished, encode
 from millstream.follower import READ_BYTES, read_log
 from millstream.logs import Batch, EventLog, RunRecord
 from millstream.producer import Producer
 from millstream.snapshot import Fold
+
+logger = logging.getLogger("millstream")
 
 
 async def fold_log(log: EventLog, run_id: str, producer: Producer | None = None) -> Fold:
@@ -51,9 +56,14 @@ async def close_dead_runs(
 
 
 async def _close(log: EventLog, record: RunRecord, epoch: int) -> bool:
-    fold = await fold_log(log, record.run_id)
-    event: Event = RunFinished() if fold.words_complete else interrupted(fold.seq)
-    event.seq, event.at = fold.seq + 1, fold.at
+    seq, at, complete = record.last_seq, 0, False
+    try:
+        fold = await fold_log(log, record.run_id)
+        seq, at, complete = fold.seq, fold.at, fold.words_complete
+    except msgspec.DecodeError:
+        logger.exception("run %s has a damaged event; it is closed as interrupted", record.run_id)
+    event: Event = RunFinished() if complete else interrupted(seq)
+    event.seq, event.at = seq + 1, at
     refused = await log.append(
         [
             Batch(
@@ -62,8 +72,8 @@ async def _close(log: EventLog, record: RunRecord, epoch: int) -> bool:
                 first_seq=event.seq,
                 last_seq=event.seq,
                 frames=encode(event),
-                state="finished" if fold.words_complete else "failed",
-                durable_seq=fold.seq,
+                state="finished" if complete else "failed",
+                durable_seq=seq,
             )
         ]
     )

@@ -69,6 +69,8 @@ def parse_request(body: bytes) -> RunRequest:
         raise InputError(f"The request is not valid: {error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"The request body is not JSON: {error}.") from error
+    except RecursionError as error:
+        raise InputError("The request body is nested too deeply.") from error
     return check_request(request)
 
 

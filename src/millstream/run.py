@@ -39,6 +39,8 @@ from millstream.snapshot import Message
 # A model call is tried this often in all; the waits between, unless the provider says how long, double from the first.
 MODEL_TRIES = 4
 FIRST_WAIT_S = 1.0
+# Only these are tried again: 429, 5xx and connections that could not be made. A model that is silent would be again.
+RETRIED = frozenset({"model-rate-limited", "model-unavailable", "model-timeout-connect"})
 # A provider that wants us to wait longer than this has refused; the person may try again later.
 LONGEST_WAIT_S = 60.0
 
@@ -294,7 +296,7 @@ class Run:
             except ModelError as error:
                 if not begun:
                     self._asked = None  # a call that was refused costs nothing
-                if begun or not error.retryable or number == MODEL_TRIES:
+                if begun or not error.retryable or error.code not in RETRIED or number == MODEL_TRIES:
                     raise
                 wait = error.retry_after if error.retry_after is not None else FIRST_WAIT_S * 2 ** (number - 1)
                 if wait > LONGEST_WAIT_S:

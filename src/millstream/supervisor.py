@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
@@ -25,6 +24,7 @@ from millstream.errors import (
 from millstream.events import Event, RunFailed, RunFinished, RunStarted, RunStopped, encode
 from millstream.flusher import Flusher
 from millstream.follower import Follower
+from millstream.ids import new_id
 from millstream.logs import LEASE_RENEW_S, EventLog, RunRecord, RunState
 from millstream.producer import Producer
 from millstream.recovery import close_dead_runs, fold_log, interrupted
@@ -85,6 +85,11 @@ class _Live:
         written = self.producer.text_length
         self.abort(RunStopped(seen=written if seen is None else max(0, min(seen, written))), "stopped")
 
+    def withdraw(self) -> None:
+        """Gives up a run that never came to be: its start could not be written, or was somebody else's."""
+        self.producer.lose()
+        self.cancel()
+
     def cancel(self) -> None:
         if self.task is not None:
             self.task.cancel()
@@ -114,6 +119,7 @@ class Supervisor:
         self._starting: set[asyncio.Task[tuple[str, bool]]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._housekeeping: list[asyncio.Task[None]] = []
+        self._beginning: dict[str, asyncio.Event] = {}  # runs that were let in and are not yet in `_live`
         self._draining = False
 
     # Life of the process
@@ -175,16 +181,27 @@ class Supervisor:
     async def _start(
         self, request: RunRequest, owner: str, when_unread: WhenUnread | None, paced: bool
     ) -> tuple[str, bool]:
-        run_id = request.run_id or uuid.uuid4().hex
-        fingerprint = request.fingerprint()
-        if request.run_id is not None:
-            existing = await self._record(run_id)
-            if existing is not None:
-                _same(existing, owner, fingerprint)
-                return run_id, False
+        run_id = request.run_id or new_id()
+        await self._begun(run_id)
+        begun = self._beginning[run_id] = asyncio.Event()
+        try:
+            if request.run_id is not None:
+                existing = await self._record(run_id)
+                if existing is not None:
+                    _same(existing, owner, request.fingerprint())
+                    return run_id, False
+            registered = self._admit(request)
+            policy = self._when_unread if when_unread is None else when_unread
+            return await self._begin(request, owner, run_id, registered, policy, paced)
+        finally:
+            del self._beginning[run_id]
+            begun.set()
+
+    def _admit(self, request: RunRequest) -> Registered:
+        """The answer that a new run asks for. Raises Unavailable, InputError."""
         if self._draining:
             raise Unavailable("The server is shutting down; try again in a moment.", code="draining", retry_after=5)
-        if len(self._live) >= self._max_running:
+        if len(self._live) + len(self._beginning) > self._max_running:  # this one is among those that begin
             raise Unavailable("The server is busy; try again in a moment.", code="busy", retry_after=2)
         registered = self._answers.get(request.answer or "default")
         if registered is None:
@@ -193,7 +210,19 @@ class Supervisor:
                 f"There is no answer named {request.answer or 'default'!r} here; there are: {names}.",
                 code="unknown-answer",
             )
+        return registered
+
+    async def _begin(
+        self,
+        request: RunRequest,
+        owner: str,
+        run_id: str,
+        registered: Registered,
+        when_unread: WhenUnread,
+        paced: bool,
+    ) -> tuple[str, bool]:
         turn = await resolve_turn(request, owner, self)
+        fingerprint = request.fingerprint()
         started_at = time.monotonic()
         created = int(time.time() * 1000)
         record = RunRecord(
@@ -209,21 +238,34 @@ class Supervisor:
         head = ConversationHead(
             conversation_id=turn.conversation_id, title=turn.title, created=created, updated=created
         )
-        (stored, new), _ = await asyncio.gather(
-            self.log.create(record, frame),
-            self.conversations.begin(head, owner, turn.stored(owner, run_id, created), listed=turn.listed),
-        )
+        producer = Producer(record, frame, started_at)
+        run = Run(producer, messages=turn.messages, options=request.options, continued=turn.continued, paced=paced)
+        live = _Live(producer, run, when_unread)
+        # The answer begins while its start is being written; nobody can follow it, and nothing is flushed, before that
+        # is durable.
+        live.task = self._own(self._execute(live, registered.answer), f"run-{run_id}")
+        try:
+            (stored, new), _ = await asyncio.gather(
+                self.log.create(record, frame),
+                self.conversations.begin(head, owner, turn.stored(owner, run_id, created), listed=turn.listed),
+            )
+        except BaseException:
+            live.withdraw()
+            raise
         if not new:
+            live.withdraw()
             _same(stored, owner, fingerprint)
             return run_id, False
-        producer = Producer(record, frame, started_at, self._flusher.dirty)
-        run = Run(producer, messages=turn.messages, options=request.options, continued=turn.continued, paced=paced)
-        live = _Live(producer, run, self._when_unread if when_unread is None else when_unread)
         self._live[run_id] = live
-        live.task = self._own(self._execute(live, registered.answer), f"run-{run_id}")
         producer.end_reached().add_done_callback(lambda _: self._own(self._conclude(live), f"file-{run_id}"))
+        producer.flush_by(self._flusher.dirty)
         self._unread(live, UNCLAIMED_S)
         return run_id, True
+
+    async def _begun(self, run_id: str) -> None:
+        """Returns when no start of that run is under way here: who chose its id may ask for it before it is durable."""
+        while (beginning := self._beginning.get(run_id)) is not None:
+            await beginning.wait()
 
     def _own(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -273,13 +315,13 @@ class Supervisor:
             logger.warning("run %s was taken over by another process", run_id)
             live.cancel()
         else:
-            await self._file(run_id)
+            await self._file(run_id, live.producer)
         live.filed.set_result(None)
 
-    async def _file(self, run_id: str) -> None:
+    async def _file(self, run_id: str, producer: Producer | None = None) -> None:
         """Puts the ended run's snapshot into its conversation."""
         try:
-            await self.conversations.finish((await fold_log(self.log, run_id)).snapshot())
+            await self.conversations.finish((await fold_log(self.log, run_id, producer)).snapshot())
         except Exception:
             # The events are durable: the next start files it.
             logger.exception("the answer of run %s could not be filed in its conversation", run_id)
@@ -289,6 +331,7 @@ class Supervisor:
     @asynccontextmanager
     async def follow(self, run_id: str, owner: str, after: int = 0) -> AsyncIterator[Follower]:
         """A reader of the run from a cursor. Raises NotFound, CursorAhead, Gone; leaving only detaches."""
+        await self._begun(run_id)
         live = self._live.get(run_id)
         if live is not None:
             if live.producer.record.owner != owner:
@@ -324,13 +367,15 @@ class Supervisor:
 
     async def at_end(self, run_id: str, owner: str, after: int) -> bool:
         """Whether a reader with this cursor has already had the terminal event."""
-        if run_id in self._live:
-            return False
+        live = self._live.get(run_id)
+        if live is not None and live.producer.record.owner == owner:
+            return live.producer.ended and after == live.producer.last_seq
         record = await self._record(run_id, owner)
         return record.state != "running" and after == record.last_seq and record.durable_seq is None
 
     async def stop(self, run_id: str, owner: str, seen: int | None = None) -> Snapshot:
         """Stops the run (the first Stop wins) and returns the snapshot of its end."""
+        await self._begun(run_id)
         live = self._live.get(run_id)
         if live is not None:
             if live.producer.record.owner != owner:
@@ -341,17 +386,20 @@ class Supervisor:
 
     async def snapshot(self, run_id: str, owner: str) -> Snapshot:
         """The fold of the run's events at this instant. Raises NotFound."""
+        await self._begun(run_id)
         live = self._live.get(run_id)
         if live is not None and not live.producer.ended:
             if live.producer.record.owner != owner:
                 raise no_run(run_id)
             return (await fold_log(self.log, run_id, live.producer)).snapshot()
-        record = await self._record(run_id, owner)
-        if record.pruned:
+        record = await self.log.get(run_id)
+        if record is None or record.pruned:  # a log in memory forgets runs with its process
             message = await self.conversations.message_of_run(run_id)
-            if message is None or message.snapshot is None:
+            if message is None or message.snapshot is None or message.owner != owner:
                 raise no_run(run_id)
             return message.snapshot
+        if record.owner != owner:
+            raise no_run(run_id)
         return (await fold_log(self.log, run_id)).snapshot()
 
     async def _record(self, run_id: str, owner: str | None = None) -> RunRecord:

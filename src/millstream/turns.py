@@ -1,6 +1,5 @@
 """A turn: what one start adds to a conversation, found from the request and the tree of messages."""
 
-import uuid
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -8,6 +7,7 @@ import msgspec
 
 from millstream.conversations import Content, ConversationHead, StoredMessage, text_of
 from millstream.errors import Conflict, InputError, NotFound
+from millstream.ids import new_id
 from millstream.models import ChatMessage
 from millstream.request import RunRequest
 from millstream.snapshot import Message
@@ -17,10 +17,6 @@ TITLE_CHARACTERS = 80
 
 def no_run(run_id: str) -> NotFound:
     return NotFound(f"There is no run {run_id}.", code="no-run")
-
-
-def new_id() -> str:
-    return uuid.uuid4().hex
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -105,7 +101,8 @@ async def resolve_turn(request: RunRequest, owner: str, stored: Stored) -> Turn:
     if parent_id is msgspec.UNSET:
         parent_id = messages[-1].message_id if messages else None
     path = _path(messages, parent_id)
-    history = [_chat_message(message) for message in path]
+    # An answer that failed before its first word is no part of the conversation; some providers refuse an empty one.
+    history = [said for said in map(_chat_message, path) if said.content]
     if request.question is not None:
         if path and path[-1].role == "user":
             raise InputError("`parent_id` names a question; to answer it again, leave out `question`.")

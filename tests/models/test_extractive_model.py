@@ -125,3 +125,10 @@ async def test_words_come_at_a_reading_pace() -> None:
 async def test_without_a_pace_all_comes_at_once() -> None:
     outputs = await answer("holiday", [], ExtractiveModel(0))
     assert outputs == [Text(NOT_FOUND), Finish("stop")]
+
+
+def test_a_sentence_right_below_its_heading_is_quoted_without_it() -> None:
+    text = "# The alpha device. Which weighs little\nThe alpha device weighs three kilograms.\n## Tests"
+    assert quote("How much does the alpha device weigh?", [passage(text)]) == (
+        "From **Title of d1**:\n\n> The alpha device weighs three kilograms. [1]"
+    )

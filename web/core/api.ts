@@ -32,6 +32,8 @@ export interface RunRequest {
   question?: string;
   conversation_id?: string;
   parent_id?: string;
+  /** The run whose unfinished answer this one goes on with. */
+  continues?: string;
   /** Chosen here, so that asking again after a lost connection attaches to the same run. */
   run_id: string;
   answer?: string;

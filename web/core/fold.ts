@@ -6,6 +6,7 @@ import type {
   FinishReason,
   SourceFields,
   StepFinished,
+  ToolFinished,
   UsageFields,
 } from "./events";
 
@@ -121,12 +122,9 @@ export function fold(snapshot: Snapshot, event: AnyEvent): Snapshot {
       const { tool_id, name, arguments: given } = event;
       return made({ tools: put(was.tools ?? [], { tool_id, name, arguments: given }, (other) => other.tool_id === tool_id) });
     }
-    case "tool.finished": {
-      const { tool_id, output, error } = event;
-      const finished = { ...(output !== undefined && { output }), ...(error !== undefined && { error }) };
+    case "tool.finished":
       if (!was.tools) return made({});
-      return made({ tools: was.tools.map((tool) => (tool.tool_id === tool_id ? { ...tool, ...finished } : tool)) });
-    }
+      return made({ tools: was.tools.map((tool) => (tool.tool_id === event.tool_id ? returned(tool, event) : tool)) });
     case "data": {
       const isSame = (other: DataFields): boolean => other.name === event.name && other.key === event.key;
       return made({ data: put(was.data ?? [], withoutEnvelope(event), isSame) });
@@ -151,9 +149,18 @@ export function fold(snapshot: Snapshot, event: AnyEvent): Snapshot {
   }
 }
 
-function done(step: Step, event: StepFinished): Step {
-  const { label, elapsed_ms, detail } = event;
-  return { ...step, label, state: "done", elapsed_ms, ...(detail !== undefined && { detail }) };
+function done({ step_id, name }: Step, { label, elapsed_ms, detail }: StepFinished): Step {
+  return { step_id, name, label, state: "done", elapsed_ms, ...(detail !== undefined && { detail }) };
+}
+
+function returned({ tool_id, name, arguments: given }: Tool, { output, error }: ToolFinished): Tool {
+  return {
+    tool_id,
+    name,
+    arguments: given,
+    ...(output !== undefined && { output }),
+    ...(error !== undefined && { error }),
+  };
 }
 
 /** What the reader had on screen when they pressed Stop, and the citations of what is left. */

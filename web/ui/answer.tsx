@@ -34,10 +34,10 @@ export function Answer({ chat, message, versions, last }: Props): JSX.Element {
       {recording && (
         <p class="label">
           <Icon name="play" />
-          Recording: this answer was made earlier and is played back at its own pace.
+          Recording: this answer was made earlier{recordedBy(recording.data)} and is played back at its own pace.
         </p>
       )}
-      <Steps steps={made.steps} unfolded={running && made.content === ""} />
+      <Steps steps={made.steps} running={running} unfolded={running && made.content === ""} />
       {made.sources.length > 0 && <Sources sources={made.sources} shown={shown} onLeave={() => shown?.from.focus()} />}
       {made.reasoning && (
         <details class="fold">
@@ -145,4 +145,11 @@ function Versions({ chat, message, versions }: Pick<Props, "chat" | "message" | 
       </button>
     </span>
   );
+}
+
+/** Names the model of the recorded run, when the recording tells it. */
+function recordedBy(data: unknown): string {
+  const model = typeof data === "object" && data !== null && "model" in data ? data.model : undefined;
+  if (typeof model !== "string") return "";
+  return model.startsWith("scripted/") ? ", with a scripted model," : `, with ${model},`;
 }

@@ -151,6 +151,15 @@ export class Chat {
     await this.run({ run_id: runId, ...this.place(question) }, [pendingAnswer(runId, question)], null);
   }
 
+  /** Goes on with an answer that ended too early, in a version that begins with its words. */
+  async goOn(answer: AssistantMessage): Promise<void> {
+    const question = answer.parent_id;
+    if (this.state.following !== null || question === undefined) return;
+    const runId = randomId();
+    this.choose(question, `answer-${runId}`);
+    await this.run({ run_id: runId, continues: answer.run.run_id }, [pendingAnswer(runId, question)], null);
+  }
+
   /** Stops the answer at what is on screen. */
   async stop(): Promise<void> {
     const { following, streaming } = this.state;
@@ -229,7 +238,8 @@ export class Chat {
     if (!running) return;
     const { run_id: runId, seq } = running.run;
     const signal = this.begin(runId);
-    await this.consume(followRun(this.api, runId, seq, this.surroundings, signal), running.run, signal);
+    const refusal = await this.consume(followRun(this.api, runId, seq, this.surroundings, signal), running.run, signal);
+    if (refusal !== null) this.set({ problem: refusal });
   }
 
   private async run(request: RunRequest, added: StoredMessage[], question: string | null): Promise<void> {
@@ -315,7 +325,8 @@ export class Chat {
   /** Puts a run's state in its message, under the names that the server gave. */
   private publish(snapshot: Snapshot): void {
     const was = this.answerOf(snapshot.run_id);
-    if (!was || snapshot.seq < was.run.seq) return;
+    // The end always counts: after the server's death it stands at an earlier place than what was seen.
+    if (!was || (snapshot.state === "running" && snapshot.seq < was.run.seq)) return;
     const messageId = snapshot.message_id || was.message_id;
     const parentId = snapshot.parent_id ?? was.parent_id;
     const messages = this.state.messages.map((message): StoredMessage => {

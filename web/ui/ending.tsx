@@ -40,6 +40,15 @@ function Failure({ chat, message, error }: { chat: Chat; message: AssistantMessa
         <strong>{error.code === "interrupted" ? "Interrupted." : "The answer failed."}</strong> {error.message}
         {partial && " What was written so far is kept above; it is incomplete."}
       </p>
+      {partial && (
+        <button
+          type="button"
+          disabled={chat.state.following !== null || wait > 0}
+          onClick={() => void chat.goOn(message)}
+        >
+          Continue
+        </button>
+      )}
       <button
         type="button"
         disabled={chat.state.following !== null || wait > 0}

@@ -5,16 +5,24 @@ import { Icon } from "./icons";
 
 const TICK_MS = 100;
 
+interface Props {
+  steps: readonly Step[];
+  /** The answer is being made; a step without an end goes on. */
+  running: boolean;
+  unfolded: boolean;
+}
+
 /** The stages of an answer: open while they are all there is to see, then folded into one line. */
-export function Steps({ steps, unfolded }: { steps: readonly Step[]; unfolded: boolean }): JSX.Element | null {
+export function Steps({ steps, running, unfolded }: Props): JSX.Element | null {
   if (steps.length === 0) return null;
   const list = (
     <ol class="steps">
       {steps.map((step) => (
         <li key={step.step_id} class={step.state}>
-          {step.state === "done" ? <Icon name="check" /> : <span class="spinner" aria-hidden="true" />}
+          {step.state === "done" && <Icon name="check" />}
+          {step.state === "running" && (running ? <span class="spinner" aria-hidden="true" /> : <Icon name="stop" />)}
           <span class="step-label">{step.label}</span>
-          <span class="time">{step.elapsed_ms !== undefined ? seconds(step.elapsed_ms) : <Elapsed />}</span>
+          <span class="time">{step.elapsed_ms !== undefined ? seconds(step.elapsed_ms) : running && <Elapsed />}</span>
         </li>
       ))}
     </ol>
@@ -24,7 +32,8 @@ export function Steps({ steps, unfolded }: { steps: readonly Step[]; unfolded: b
   return (
     <details class="fold">
       <summary>
-        {steps.length === 1 ? (steps[0]?.label ?? "") : `${steps.length} steps`} <span class="time">{seconds(total)}</span>
+        {steps.length === 1 ? (steps[0]?.label ?? "") : `${steps.length} steps`}{" "}
+        {total > 0 && <span class="time">{seconds(total)}</span>}
       </summary>
       {list}
     </details>

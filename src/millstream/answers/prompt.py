@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from millstream.errors import ConfigurationError
 from millstream.models import ChatMessage
@@ -17,14 +17,24 @@ class Prompts:
     """Prompts by name: `NAME.md` in `folder` if it is there, else the one that comes with Millstream."""
 
     def __init__(self, folder: Path | None = None) -> None:
+        """Raises ConfigurationError when the folder is not there, or a prompt in it cannot be read."""
         if folder is not None and not folder.is_dir():
             raise ConfigurationError(f"There is no folder of prompts {str(folder)!r}. Check MILLSTREAM_PROMPTS.")
         self._folder = folder
+        self._texts = {name: self._read(name) for name in get_args(PromptName)}
 
     def __getitem__(self, name: PromptName) -> str:
+        return self._texts[name]
+
+    def _read(self, name: PromptName) -> str:
         for folder in (self._folder, _BUILT_IN):
             if folder is not None and (file := folder / f"{name}.md").is_file():
-                return file.read_text("utf-8").strip()
+                try:
+                    return file.read_text("utf-8").strip()
+                except (OSError, UnicodeDecodeError) as error:
+                    raise ConfigurationError(
+                        f"The prompt {file.name} in MILLSTREAM_PROMPTS cannot be read: it must be UTF-8 text."
+                    ) from error
         raise KeyError(name)
 
 

@@ -1,5 +1,6 @@
 """The command `millstream`."""
 
+import sqlite3
 import sys
 from typing import Annotated
 
@@ -53,6 +54,9 @@ def main() -> None:
     except MillstreamError as error:
         typer.echo(f"millstream: {error.message}", err=True)
         sys.exit(exit_code(error))
+    except (sqlite3.Error, OSError) as error:  # a full or read-only disk, a file that may not be read
+        typer.echo(f"millstream: {error}", err=True)
+        sys.exit(1)
 
 
 def exit_code(error: MillstreamError) -> int:

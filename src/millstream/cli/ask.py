@@ -12,7 +12,7 @@ import typer
 
 from millstream.cli.terminal import Printer
 from millstream.client import Client
-from millstream.errors import RunError
+from millstream.errors import InputError, RunError
 from millstream.events import AnyEvent, decode, encode, encode_json
 from millstream.folder import serving
 from millstream.server.settings import Settings, load_settings
@@ -35,6 +35,10 @@ def ask(
     model: Annotated[str | None, typer.Option(help="The language model; see MILLSTREAM_MODEL.")] = None,
 ) -> None:
     """Ask one question. The exit code is 0 when the answer is complete."""
+    try:
+        question.encode()
+    except UnicodeEncodeError:
+        raise InputError("The question is not UTF-8 text. Check the encoding of the terminal.") from None
     settings = load_settings(data=data, model=model)
     request: dict[str, Any] = {"question": question}
     if answer is not None:

@@ -9,7 +9,7 @@ import typer
 
 from millstream.cli.terminal import Printer
 from millstream.errors import NotFound
-from millstream.events import AnyEvent, decode, encode
+from millstream.events import AnyEvent, RunFailed, decode, encode
 from millstream.recordings import SHIPPED, paced, read_recording, shipped
 from millstream.server.settings import load_settings
 
@@ -41,7 +41,7 @@ async def _logged(run_id: str, folder: Path) -> list[AnyEvent | None]:
     from millstream.server.app import MIGRATIONS
 
     path = folder / "millstream.db"
-    if not path.is_file():
+    if not path.is_file() or not run_id.isascii():
         raise NotFound(f"There is no file and no run {run_id!r} ({folder} holds no runs).", code="no-run")
     database = Database(path, MIGRATIONS)
     log = SqliteLog(database)
@@ -66,3 +66,5 @@ async def _play(events: list[AnyEvent | None], speed: float, as_json: bool) -> N
             sys.stdout.flush()
         else:
             printer.show(event)
+            if isinstance(event, RunFailed):
+                typer.echo(f"The recorded answer failed here: {event.message}", err=True)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -22,6 +23,13 @@ CLOSE_CONNECTIONS_S = 5
 FIRST_DOCUMENTS_S = 1.0
 
 
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 def serve(
     documents: Annotated[list[Path] | None, typer.Argument(help="Folders and files to answer questions about.")] = None,
     host: Annotated[
@@ -31,10 +39,10 @@ def serve(
     data: Annotated[Path | None, typer.Option(help="Folder for runs, conversations and the index.")] = None,
     model: Annotated[str | None, typer.Option(help="The language model; see MILLSTREAM_MODEL.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Index DOCUMENTS again whenever they change.")] = False,
-    log_level: Annotated[str, typer.Option(help="Of the server's log: debug, info, warning or error.")] = "warning",
+    log_level: Annotated[LogLevel, typer.Option(help="How much the server's log tells.")] = LogLevel.WARNING,
 ) -> None:
     """Serve the chat page and the API, and keep DOCUMENTS indexed meanwhile."""
-    logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=log_level.value.upper(), format="%(levelname)s %(name)s: %(message)s")
     settings = load_settings(data=data, model=model)
     if host not in ("127.0.0.1", "localhost", "::1") and host not in ("0.0.0.0", "::"):  # noqa: S104
         settings = settings.model_copy(update={"hosts": (*settings.hosts, host)})
@@ -59,61 +67,70 @@ async def _serve(
     await millstream.open()
     try:
         assert millstream.folder is not None
-        assert millstream.model is not None
         millstream.folder.announce(url)
         if documents:
             done = millstream.index(documents, watch=watch)
             await asyncio.wait([done], timeout=FIRST_DOCUMENTS_S)
-        config = uvicorn.Config(
-            millstream.app,
-            http="httptools",
-            ws="websockets-sansio",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            ws_ping_interval=15.0,
-            ws_max_size=millstream.settings.max_body_bytes,
-            timeout_graceful_shutdown=CLOSE_CONNECTIONS_S,
-        )
-        server = _Server(config, millstream)
-        typer.echo(f"Millstream answers at {url}")
-        if millstream.model.quotes:
+        server = _Server(server_config(millstream), millstream, url)
+        await server.serve(sockets=[listening])
+    finally:
+        await millstream.close(drain_s=0)  # the server has drained, or was told not to
+
+
+def server_config(millstream: Millstream) -> uvicorn.Config:
+    """How `serve` runs uvicorn: lean, the lifespan in its own hands."""
+    return uvicorn.Config(
+        millstream.app,
+        http="httptools",
+        ws="websockets-sansio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        ws_ping_interval=15.0,
+        ws_max_size=millstream.settings.max_body_bytes,
+        timeout_graceful_shutdown=CLOSE_CONNECTIONS_S,
+    )
+
+
+class _Server(uvicorn.Server):
+    """SIGTERM drains before the server stops listening: new runs get 503, running ones may end (setting `drain`).
+
+    SIGINT (Ctrl-C), or a second signal, interrupts the running ones at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, millstream: Millstream, url: str) -> None:
+        super().__init__(config)
+        self._millstream = millstream
+        self._url = url
+        self._endings: list[asyncio.Task[None]] = []
+        self._loop = asyncio.get_running_loop()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # Only now do signals arrive at `handle_exit`: whoever waits for this line may send one.
+        typer.echo(f"Millstream answers at {self._url}")
+        if self._millstream.model is not None and self._millstream.model.quotes:
             typer.echo(
                 "Quoting your documents, without a language model. To add one:  "
                 "OPENAI_API_KEY=… MILLSTREAM_MODEL=openai/gpt-4o-mini millstream serve"
             )
-        await server.serve(sockets=[listening])
-    finally:
-        await millstream.close()
-
-
-class _Server(uvicorn.Server):
-    """Drains before it stops listening: new runs get 503 with Retry-After, running ones may end (setting `drain`).
-
-    A second signal ends the waiting.
-    """
-
-    def __init__(self, config: uvicorn.Config, millstream: Millstream) -> None:
-        super().__init__(config)
-        self._millstream = millstream
-        self._draining: asyncio.Task[None] | None = None
-        self._loop = asyncio.get_running_loop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._loop.call_soon_threadsafe(self._on_signal, sig)
 
     def _on_signal(self, sig: int) -> None:
-        if self._draining is None and sig == signal.SIGTERM:
-            self._draining = self._loop.create_task(self._drain())
-        else:
-            self.should_exit = True
+        patient = sig == signal.SIGTERM and not self._endings
+        drain_s = self._millstream.settings.drain if patient else 0.0
+        self._endings.append(self._loop.create_task(self._end(drain_s)))
 
-    async def _drain(self) -> None:
-        await self._millstream.supervisor.close(self._millstream.settings.drain)
-        self.should_exit = True
+    async def _end(self, drain_s: float) -> None:
+        try:
+            await self._millstream.supervisor.close(drain_s)
+        finally:
+            self.should_exit = True
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -37,7 +37,8 @@ NOT_FOUND = (
 )
 
 _BLOCK_BREAK = re.compile(r"\n[ \t]*\n|\n(?=[ \t]*(?:[-*+•◦▪●–][ \t]|\d{1,3}[.)][ \t]|#{1,6}[ \t]|\|))")
-_LIST_MARKER = re.compile(r"\s*(?:[-*+•◦▪●–>]|\d{1,3}[.)])[ \t]+")
+# What stands before a block's sentences: a heading's line, or the marker of a list item.
+_LEAD = re.compile(r"\s*(?:#[^\n]*|(?:[-*+•◦▪●–>]|\d{1,3}[.)])[ \t]+)")
 _FENCED_CODE = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[^\n]*|\Z)", re.DOTALL | re.MULTILINE)
 _WHOLE = re.compile(r"[\"'“‘«(*_]*[^\W_a-z].*[.!?。！？][\"'”’»)*_]*\Z", re.DOTALL)
 _WORD = re.compile(r"\w+")
@@ -112,9 +113,9 @@ def _quotes(passages: Sequence[Passage]) -> Iterator[_Quote]:
         start = 0
         for end in (*(block.start() for block in _BLOCK_BREAK.finditer(text)), len(text)):
             block = text[start:end]
-            marker = _LIST_MARKER.match(block)
-            lead = marker.end() if marker else 0
-            if not block.lstrip().startswith(("#", "|")):
+            before = _LEAD.match(block)
+            lead = before.end() if before else 0
+            if not block.lstrip().startswith("|"):
                 for sentence_start, sentence_end in sentences(block[lead:]):
                     sentence = " ".join(block[lead + sentence_start : lead + sentence_end].split())
                     if _is_quotable(sentence):

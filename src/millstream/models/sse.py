@@ -24,7 +24,16 @@ class SSESplitter:
         """The data of every event that `chunk` completes, in order; lines of one event are joined by LF."""
         if self._at_start:
             chunk = self._without_bom(chunk)
-        elif not self._pending and not self._after_cr and _is_one_event(chunk):
+        elif (
+            # `data: …` and a blank line: what nearly every read of a paced model is.
+            not self._pending
+            and not self._after_cr
+            and chunk.startswith(b"data: ")
+            and chunk.find(b"\n") == len(chunk) - 2
+            and chunk.endswith(b"\n")
+            and b"\r" not in chunk
+            and len(chunk) > 8
+        ):
             return [chunk[6:-2]]
         if self._after_cr and chunk:
             # The CR that ended the last chunk was the first half of a CRLF.
@@ -71,17 +80,6 @@ class SSESplitter:
             return b""
         self._at_start = False
         return chunk.removeprefix(_BOM)
-
-
-def _is_one_event(chunk: bytes) -> bool:
-    """`data: …` and a blank line: what nearly every read of a paced model is."""
-    return (
-        chunk.find(b"\n") == len(chunk) - 2
-        and chunk.endswith(b"\n")
-        and chunk.startswith(b"data: ")
-        and len(chunk) > 8
-        and b"\r" not in chunk
-    )
 
 
 def _data(block: bytes) -> bytes:

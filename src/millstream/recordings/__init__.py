@@ -36,7 +36,7 @@ def parse_recording(data: bytes, name: str) -> list[AnyEvent | None]:
         if line.strip():
             try:
                 events.append(decode(line))
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise InputError(f"{name}, line {number}: not an event of a run ({error}).") from error
     if not events or not isinstance(events[0], RunStarted):
         raise InputError(f"{name} is not the log of a run: it must begin with run.started.")

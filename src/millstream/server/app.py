@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections import ChainMap
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -37,13 +39,15 @@ from millstream.search.sqlite import SqliteIndex
 from millstream.server import page
 from millstream.server.guard import Guard
 from millstream.server.identity import Identify
-from millstream.server.problem import on_error, problem
+from millstream.server.problem import on_error, problem, problem_of
 from millstream.server.reading import create_pool
 from millstream.server.routes import conversations, documents, runs, status, websocket
 from millstream.server.settings import Settings, load_settings, provider_environment
 from millstream.supervisor import Registered, Supervisor
 
 MIGRATIONS = (logs_sqlite.SCHEMA + conversations_sqlite.SCHEMA,)
+
+logger = logging.getLogger("millstream")
 
 A = TypeVar("A", bound=AnyAnswer)
 
@@ -57,18 +61,20 @@ class Millstream:
 
     def __init__(self, settings: Settings | None = None, *, identify: Identify | None = None, **flags: Any) -> None:
         if settings is None:
-            settings = load_settings(**{"hosts": ("*",), **flags})
+            settings = load_settings(**flags)
+            if not settings.hosts:
+                settings = settings.model_copy(update={"hosts": ("*",)})
         self.settings = settings
         self.identify = identify
         self.answers: dict[str, Registered] = {}
+        self.offered: Mapping[str, Registered] = self.answers
         self.library: Library | None = None
         self.backfill: Backfill | None = None
-        self._embedding: asyncio.Task[None] | None = None
         self.model: ChatModel | None = None
         self.folder: DataFolder | None = None
+        self.closed = False
         self._supervisor: Supervisor | None = None
-        self._database: Database | None = None
-        self._index: SqliteIndex | None = None
+        self._opened = contextlib.AsyncExitStack()
         self._opening = asyncio.Lock()
         self.app: ASGIApp = _Application(self, _routed(settings))
 
@@ -114,65 +120,63 @@ class Millstream:
             model = create_model(
                 settings.model, environ=provider_environment(), timeouts=timeouts, quote_pace=settings.quote_pace
             )
-            folder = DataFolder(settings.data)
-            folder.lock()
-            try:
-                self._database = Database(settings.data / "millstream.db", MIGRATIONS)
-                self._index = open_index(
+            async with contextlib.AsyncExitStack() as opened:
+                opened.push_async_callback(model.close)
+                folder = DataFolder(settings.data)
+                folder.lock()
+                opened.callback(folder.unlock)
+                database = Database(settings.data / "millstream.db", MIGRATIONS)
+                opened.push_async_callback(database.close)
+                index = open_index(
                     settings.data,
                     embedder=settings.embedder,
                     environ=provider_environment(),
                     reranker=settings.reranker,
                     timeouts=timeouts,
                 )
-                self._register_built_in(model, self._index)
-                log = MemoryLog() if settings.log == "memory" else logs_sqlite.SqliteLog(self._database)
+                opened.push_async_callback(index.close)
+                library = Library(index, create_pool(settings), watch_s=settings.watch_seconds)
+                opened.push_async_callback(library.close)
                 supervisor = Supervisor(
-                    log,
-                    conversations_sqlite.SqliteConversations(self._database),
-                    self.answers,
+                    MemoryLog() if settings.log == "memory" else logs_sqlite.SqliteLog(database),
+                    conversations_sqlite.SqliteConversations(database),
+                    self._with_built_in(model, index),
                     when_unread=settings.when_unread,
                     events_kept_s=settings.events_kept_hours * 3600,
                     max_running=settings.max_running,
                 )
                 await supervisor.open(alone=True)
-            except BaseException:
-                folder.unlock()
-                raise
-            self.model, self.folder = model, folder
-            self.library = Library(self._index, create_pool(settings), watch_s=settings.watch_seconds)
-            self.library.open()
-            self.backfill = Backfill(self._index.path, self._index.embedder)
-            self._embedding = asyncio.create_task(self.backfill.follow(), name="millstream-embedding")
+                library.open()
+                self.backfill = Backfill(index.path, index.embedder)
+                embedding = asyncio.create_task(self.backfill.follow(), name="millstream-embedding")
+                opened.push_async_callback(_end, embedding)
+                self._opened = opened.pop_all()
+            self.model, self.folder, self.library = model, folder, library
             self._supervisor = supervisor
+            self.closed = False
 
-    def _register_built_in(self, model: ChatModel, index: SqliteIndex) -> None:
+    def _with_built_in(self, model: ChatModel, index: SqliteIndex) -> Mapping[str, Registered]:
+        """The registered answers, also those to come, and behind them the built-in ones over this model and index."""
         rag = Registered(as_answer(RagAnswer(index, model, self.settings.sources, self.settings.prompts)), model.name)
-        self.answers.setdefault("rag", rag)
-        self.answers.setdefault("chat", Registered(as_answer(ChatAnswer(model, self.settings.prompts)), model.name))
-        self.answers.setdefault("recording", Registered(recording_answer, "recording"))
-        self.answers.setdefault("default", rag)
+        chat = Registered(as_answer(ChatAnswer(model, self.settings.prompts)), model.name)
+        built_in = {"rag": rag, "chat": chat, "recording": Registered(recording_answer, "recording"), "default": rag}
+        self.offered = ChainMap(self.answers, built_in)
+        return self.offered
 
-    async def close(self) -> None:
-        """Lets running answers end (up to the setting `drain`), interrupts the rest, and frees everything."""
+    async def close(self, drain_s: float | None = None) -> None:
+        """Lets running answers end for `drain_s` seconds (the setting `drain`), interrupts the rest, frees everything.
+
+        What cannot be closed does not keep the rest from being closed.
+        """
         supervisor = self._supervisor
         if supervisor is None:
             return
-        await supervisor.close(self.settings.drain)
-        self._supervisor = None
-        if self.library is not None:
-            await self.library.close()
-        if self._embedding is not None:
-            self._embedding.cancel()
-            await asyncio.wait([self._embedding])
-        if self.model is not None:
-            await self.model.close()
-        if self._index is not None:
-            await self._index.close()
-        if self._database is not None:
-            await self._database.close()
-        if self.folder is not None:
-            self.folder.unlock()
+        self.closed = True
+        async with self._opened:
+            try:
+                await supervisor.close(self.settings.drain if drain_s is None else drain_s)
+            finally:
+                self._supervisor = None
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
@@ -192,6 +196,11 @@ class Millstream:
         return self.library.start(documents, owner, watch=watch)
 
 
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
 class _Application:
     """The ASGI application of a Millstream; the first request opens it when no lifespan did."""
 
@@ -204,7 +213,18 @@ class _Application:
             await self._lifespan(receive, send)
             return
         if not self._millstream.is_open:
-            await self._millstream.open()
+            if self._millstream.closed:
+                await problem_of(Unavailable("The server has closed.", code="draining", retry_after=5))(
+                    scope, receive, send
+                )
+                return
+            try:
+                await self._millstream.open()
+            except MillstreamError as error:
+                logger.error("Millstream cannot start: %s", error.message)
+                refusal = problem(503, "unavailable", "Millstream cannot start here; the server's log says why.")
+                await refusal(scope, receive, send)
+                return
         scope["millstream"] = self._millstream
         await self._routed(scope, receive, send)
 

@@ -4,6 +4,7 @@ A website in a person's browser must not reach the server on their own machine: 
 allow-list, cross-site requests and WebSockets by the Origin check.
 """
 
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from millstream.server.problem import problem
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:/@\s]+))(?::\d*)?\Z")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -22,7 +24,7 @@ class Guard:
     def __init__(self, app: ASGIApp, hosts: Sequence[str], origins: Sequence[str]) -> None:
         self._app = app
         self._hosts = None if "*" in hosts else LOOPBACK_NAMES | {name.lower().strip("[]") for name in hosts}
-        self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+        self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
@@ -53,11 +55,21 @@ class Guard:
         return None
 
     def _same_site(self, origin: str, host: str) -> bool:
-        return origin.lower().rstrip("/") in self._origins or urlsplit(origin).netloc.lower() == host.lower()
+        if origin.lower() in self._origins:
+            return True
+        # An opaque origin ("null": a sandboxed frame, a file) has no host and is nobody's.
+        same_as = _host_of(origin)
+        return bool(same_as) and same_as == host.lower()
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, without port and brackets."""
-    if host.startswith("["):
-        return host[1:].split("]", 1)[0].lower()
-    return host.rsplit(":", 1)[0].lower() if ":" in host else host.lower()
+    """The name in a Host header, without port and brackets; "" when it is not one."""
+    match = _HOST.match(host.lower())
+    return (match[1] or match[2]) if match else ""
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 PAGE = Path(str(files("millstream"))) / "page"
@@ -52,9 +52,9 @@ class _Asset:
     """A built file by its name; anything else is not there."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = (PAGE / scope["path_params"]["path"]).resolve()
+        path = _built_file(scope["path_params"]["path"])
         response: Response
-        if path.is_relative_to(PAGE.resolve()) and path.is_file():
+        if path is not None:
             cache = _FOREVER if path.parent.name == "assets" else "no-cache"
             response = FileResponse(path, headers={**PAGE_HEADERS, "Cache-Control": cache})
         else:
@@ -62,7 +62,25 @@ class _Asset:
         await response(scope, receive, send)
 
 
+def _built_file(name: str) -> Path | None:
+    try:
+        path = (PAGE / name).resolve()
+        return path if path.is_relative_to(PAGE.resolve()) and path.is_file() else None
+    except (OSError, ValueError):  # too long, or with a zero byte: no file has such a name
+        return None
+
+
+class _AssetRoute(Route):
+    """Every path but the API's: what is unknown there is refused as the API refuses."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child = super().matches(scope)
+        if child and f"{child['path_params']['path']}/".startswith("api/"):
+            return Match.NONE, {}
+        return match, child
+
+
 routes: list[BaseRoute] = [
     Route("/", page, methods=["GET"]),
-    Route("/{path:path}", _Asset(), methods=["GET"]),
+    _AssetRoute("/{path:path}", _Asset(), methods=["GET"]),
 ]

@@ -1,6 +1,8 @@
 """Settings: environment variables `MILLSTREAM_*`, then `.env`, then flags, in that rising order."""
 
+import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,13 +15,23 @@ from millstream.errors import ConfigurationError
 
 ENV_FILE = ".env"
 
+# RFC 6454, section 6.2: a scheme and a host, a port if it is not the scheme's own; "null" and "*" are none.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*]+\Z")
+
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
 class Settings(BaseSettings):
     """Every field is the setting `MILLSTREAM_` + its name in capitals; durations are seconds unless they say so."""
 
-    model_config = SettingsConfigDict(env_prefix="MILLSTREAM_", env_file=ENV_FILE, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MILLSTREAM_",
+        env_file=ENV_FILE,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,
+    )
 
     data: Path = Field(Path(".millstream"), description="Folder of the embedded default: runs, conversations, index.")
     model: str = Field("extractive", description="`extractive`, `openai/NAME`, `azure/DEPLOYMENT`, `scripted/FILE`.")
@@ -62,6 +74,15 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("origins")
+    @classmethod
+    def _as_browsers_write_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        origins = tuple(origin.lower().rstrip("/") for origin in value)
+        for origin in origins:
+            if not _ORIGIN.match(origin):
+                raise ValueError(f"{origin!r} is not an origin; write it as https://name or https://name:port")
+        return origins
+
     @field_validator("when_unread", mode="before")
     @classmethod
     def _seconds(cls, value: Any) -> Any:
@@ -70,8 +91,8 @@ class Settings(BaseSettings):
                 value = float(value)
             except ValueError:
                 raise ValueError("must be `finish`, `stop` or a number of seconds") from None
-        if isinstance(value, float | int) and value < 0:
-            raise ValueError("must not be negative")
+        if isinstance(value, float | int) and not 0 <= value < math.inf:
+            raise ValueError("must be `finish`, `stop` or a number of seconds, not negative")
         return value
 
     @field_validator("database")
@@ -94,13 +115,18 @@ class Settings(BaseSettings):
 
 
 def load_settings(**flags: Any) -> Settings:
-    """Settings with the flags that are not None. Raises ConfigurationError that names the variable."""
+    """Settings with the flags that are not None. Raises ConfigurationError that names the variable or the flag."""
+    unknown = sorted(flags.keys() - Settings.model_fields.keys())
+    if unknown:
+        raise ConfigurationError(f"There is no setting {unknown[0]!r}; there are: {', '.join(Settings.model_fields)}.")
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         name = f"MILLSTREAM_{str(first['loc'][0]).upper()}"
         raise ConfigurationError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"The file {ENV_FILE} is not UTF-8 text.") from error
 
 
 def provider_environment() -> Mapping[str, str]:

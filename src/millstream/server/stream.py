@@ -6,7 +6,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from millstream.errors import MODEL_ERROR_STATUS
+from millstream.errors import MODEL_ERROR_STATUS, Unavailable
 from millstream.events import encode_json
 from millstream.follower import Cut, Follower
 from millstream.server.problem import problem
@@ -79,7 +79,7 @@ async def send_stream(
             await send({"type": "http.response.body", "body": body, "more_body": True})
             reader.sent()
             first = follower.cursor + 1
-    except Cut:
+    except (Cut, Unavailable):
         pass  # the body ends without a terminal event: the client resumes
     finally:
         reader.close()
@@ -113,8 +113,10 @@ async def send_whole(
                     committed = True
                 await send({"type": "http.response.body", "body": b" ", "more_body": True})
                 reader.sent()
-    except Cut:
-        pass  # state is still "running": the client asks for the snapshot
+    except (Cut, Unavailable):
+        if fold.seq == 0:
+            raise
+        # state is still "running": the client asks for the snapshot
     finally:
         reader.close()
     snapshot = fold.snapshot()

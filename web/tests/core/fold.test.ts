@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { codePointLength } from "../../core/codepoints";
 import { parseEvent } from "../../core/events";
 import { emptySnapshot, fold, type Snapshot } from "../../core/fold";
+import folds from "./folds.json";
 import { anyRun } from "./arbitraries";
 
 const START =
@@ -59,6 +60,11 @@ describe("fold", () => {
         usage: { input_tokens: 3, output_tokens: 4, estimated: false },
       },
     });
+  });
+
+  it.each(folds)("makes the same object as the server's own fold (case %#)", ({ frames, snapshot }) => {
+    // JSON once more: the server leaves out what has no value.
+    expect(JSON.parse(JSON.stringify(folded(...frames.split("\n"))))).toEqual(snapshot);
   });
 
   it("cuts a stopped answer at what was seen, in code points, and drops the citations beyond", () => {

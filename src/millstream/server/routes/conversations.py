@@ -60,7 +60,7 @@ async def rename_conversation(request: Request) -> Response:
     body = await read_body(request, millstream.settings.max_body_bytes)
     try:
         title = msgspec.json.decode(body, type=RenameRequest).title.strip()
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"The request is not valid: {error}.") from error
     if not 1 <= len(title) <= MAX_TITLE_CHARACTERS:
         raise InputError(f"`title` must be 1 to {MAX_TITLE_CHARACTERS} characters.")

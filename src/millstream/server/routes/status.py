@@ -24,7 +24,7 @@ async def status(request: Request) -> Response:
         "version": __version__,
         "model": millstream.model.name,
         "quoting": millstream.model.quotes,
-        "answers": sorted(millstream.answers),
+        "answers": sorted(millstream.offered),
         "documents": msgspec.to_builtins(await millstream.library.progress(owner)),
         "embedding": msgspec.to_builtins(millstream.backfill.progress),
         "recordings": [msgspec.to_builtins(recording) for recording in SHIPPED],

@@ -5,6 +5,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -67,11 +68,14 @@ class Session:
         await self._socket.accept()
         try:
             while True:
-                text = await self._socket.receive_text()
-                if len(text) > self._millstream.settings.max_body_bytes:
+                message = await self._socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                frame = message.get("bytes") or (message.get("text") or "").encode()
+                if len(frame) > self._millstream.settings.max_body_bytes:
                     await self._socket.close(1009, "frame larger than MILLSTREAM_MAX_BODY_BYTES")
                     return
-                await self._handle(text)
+                await self._handle(frame)
         except WebSocketDisconnect:
             pass
         finally:
@@ -80,13 +84,15 @@ class Session:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _handle(self, text: str) -> None:
+    async def _handle(self, frame: bytes) -> None:
         name: str | None = None
         try:
             try:
-                op = _decoder.decode(text)
+                op = _decoder.decode(frame)
             except msgspec.DecodeError as error:
                 raise InputError(f"The frame is not valid: {error}.") from error
+            except RecursionError as error:
+                raise InputError("The frame is nested too deeply.") from error
             if isinstance(op, Auth):
                 self._authorize(op.token)
                 return
@@ -98,6 +104,10 @@ class Session:
             await self._do(op, self._owner)
         except MillstreamError as error:
             await self._send_error(name, error)
+        except HTTPException as error:  # of `identify`: an application refuses in its framework's own way
+            refused = MillstreamError(error.detail, code="http-error")
+            refused.status = error.status_code
+            await self._send_error(name, refused)
 
     async def _do(self, op: Start | Follow | Stop | Detach, owner: str) -> None:
         supervisor = self._millstream.supervisor
@@ -123,6 +133,8 @@ class Session:
                 run_id, after = op.run_id, max(0, op.after)
             task = asyncio.create_task(self._follow(op.id, run_id, owner, after), name=f"ws-{run_id}")
             self._subscriptions[op.id] = task
+            # It must follow before it can be cancelled, or nobody would notice that the run's only reader left.
+            await asyncio.sleep(0)
 
     async def _follow(self, name: str, run_id: str, owner: str, after: int) -> None:
         wrapping = WebSocketFrames(name)

@@ -1,0 +1,55 @@
+import { describe, expect, it } from "vitest";
+import { Api } from "../../core/api";
+import { emptySnapshot, fold } from "../../core/fold";
+import { Chat } from "../../ui/chat";
+import { numbered } from "../core/arbitraries";
+import { Clock, frames, problem } from "../core/server";
+
+const started = (runId: string) => ({
+  type: "run.started" as const,
+  format: 1,
+  run_id: runId,
+  conversation_id: "c1",
+  message_id: "m1",
+  model: "scripted",
+  created: 0,
+});
+
+describe("an answer whose server died", () => {
+  it("is shown as what was kept of it, although more had been seen", async () => {
+    let runId = "";
+    const log = (...words: string[]) =>
+      numbered([started(runId), ...words.map((text) => ({ type: "text.delta" as const, text }))]);
+    const kept = () => [
+      ...log("One "),
+      { type: "run.failed" as const, seq: 3, at: 3, code: "interrupted", message: "It stopped.", retryable: true },
+    ];
+    const fetch: typeof globalThis.fetch = (input, init) => {
+      const url = input as string;
+      if (init?.method === "POST") {
+        runId = (JSON.parse(init.body as string) as { run_id: string }).run_id;
+        return Promise.resolve(new Response(frames(log("One ", "two ", "three"))));
+      }
+      if (url === "api/conversations") return Promise.resolve(Response.json({ conversations: [] }));
+      if (url.includes("/events")) return Promise.resolve(problem(409, "cursor-ahead"));
+      return Promise.resolve(Response.json(kept().reduce(fold, emptySnapshot(runId))));
+    };
+    const everyFrame = (callback: () => void) => {
+      callback();
+      return () => undefined;
+    };
+    const memory = { remember: () => undefined, streaming: true };
+    const chat = new Chat(new Api("", fetch), new Clock(20_000), everyFrame, memory);
+    const seen = new Set<string>();
+    chat.subscribe(() => {
+      for (const message of chat.path) if (message.role === "assistant") seen.add(message.run.message.content);
+    });
+
+    await chat.ask("Count");
+
+    expect(seen).toContain("One two three");
+    const answer = chat.path.at(-1);
+    expect(answer?.role === "assistant" && answer.run).toMatchObject({ state: "failed", message: { content: "One " } });
+    expect(chat.state.following).toBeNull();
+  });
+});
