@@ -9,8 +9,9 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -20,6 +21,8 @@ from millstream.search.schema import connect
 from millstream.search.vectors import stored
 
 logger = logging.getLogger("millstream")
+
+T = TypeVar("T")
 
 STEP = 128  # passages that are read, embedded and committed at a time
 LOOK_EVERY_S = 1.0  # for what other processes put into the index
@@ -72,37 +75,43 @@ class Backfill:
         self._embedder = embedder
         self._on_progress = on_progress
         self._look_every_s = look_every_s
+        # One thread for all of it: a connection is never closed while a cancelled call still uses it.
+        self._thread = ThreadPoolExecutor(1, "millstream-backfill")
         self.progress = Embedding("off") if embedder is None else Embedding("ready", embedder.name)
 
     async def run(self) -> Embedding:
         """Embeds until nothing is missing. Cancelling loses one step at most. Raises ModelError, ConfigurationError."""
         if self._embedder is None:
             return self.progress
-        work = await asyncio.to_thread(_Work, self._path, self._embedder.name)
+        work = await self._in_thread(_Work, self._path, self._embedder.name)
         try:
-            if await asyncio.to_thread(work.lock):
+            if await self._in_thread(work.lock):
                 await self._embed(work, self._embedder)
             else:
                 await self._report(work, "elsewhere")
         finally:
-            await asyncio.to_thread(work.close)
+            await self._in_thread(work.close)
         return self.progress
 
     async def follow(self) -> None:
         """Runs whenever something is missing, until cancelled. A failure is logged, shown and tried again."""
         if self._embedder is None:
             return
-        watch = await asyncio.to_thread(connect, self._path)
+        watch = await self._in_thread(connect, self._path)
         try:
             seen = None
             while True:
-                now = await asyncio.to_thread(_data_version, watch)
+                now = await self._in_thread(_data_version, watch)
                 if now != seen or self.progress.state in ("failed", "elsewhere"):
                     seen = now
                     await self._run_and_tell()
                 await asyncio.sleep(TRY_AGAIN_S if self.progress.state == "failed" else self._look_every_s)
         finally:
-            await asyncio.to_thread(watch.close)
+            await self._in_thread(watch.close)
+            self._thread.shutdown(wait=False)
+
+    async def _in_thread(self, job: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, job, *arguments)
 
     async def _run_and_tell(self) -> None:
         try:
@@ -116,9 +125,9 @@ class Backfill:
     async def _embed(self, work: "_Work", embedder: Embedder) -> None:
         began, made = time.monotonic(), 0
         await self._report(work, "embedding")
-        while passages := await asyncio.to_thread(work.missing):
+        while passages := await self._in_thread(work.missing):
             vectors = await embedder.embed([text for _, _, text in passages])
-            await asyncio.to_thread(work.store, passages, vectors)
+            await self._in_thread(work.store, passages, vectors)
             made += len(passages)
             await self._report(work, "embedding", made / (time.monotonic() - began))
         await self._report(work, "ready")
@@ -126,7 +135,7 @@ class Backfill:
     async def _report(
         self, work: "_Work", state: Literal["embedding", "elsewhere", "ready"], per_second: float | None = None
     ) -> None:
-        done, total = await asyncio.to_thread(work.count)
+        done, total = await self._in_thread(work.count)
         if state == "elsewhere" and done >= total:
             state = "ready"
         self._show(Embedding(state, work.model, done, total, per_second))
