@@ -108,7 +108,22 @@ class Answered:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves signals to pytest."""
+    """Leaves signals to pytest, and ends without the pauses that uvicorn makes."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.told_to_end = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.told_to_end.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+            return
+        for server in self.servers:
+            server.close()
+        await self.lifespan.shutdown()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -149,7 +164,7 @@ async def listening(config: uvicorn.Config) -> AsyncIterator[tuple[uvicorn.Serve
     try:
         yield server, taken.getsockname()[1]
     finally:
-        server.should_exit = True
+        server.told_to_end.set()
         await task
         taken.close()
 
@@ -160,6 +175,7 @@ class StreamReader:
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self.response = response
         self.run_id = response.headers["Millstream-Run"]
+        self._characters = 0
 
     async def next(self) -> dict[str, Any]:
         """The next event; heartbeats are passed over."""
@@ -175,6 +191,13 @@ class StreamReader:
         while (event := await self.next())["type"] != kind:
             pass
         return event
+
+    async def words(self, characters: int) -> None:
+        """Reads on until so many characters of the answer have come in all."""
+        while self._characters < characters:
+            event = await self.next()
+            if event["type"] == "text.delta":
+                self._characters += len(event["text"])
 
     async def rest(self) -> list[dict[str, Any]]:
         body = await asyncio.wait_for(self.response.read(), PATIENCE_S)

@@ -90,6 +90,8 @@ def server_config(millstream: Millstream) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         ws_ping_interval=15.0,
+        # Streams are not compressed: a window per connection costs more memory than all else, and every token CPU.
+        ws_per_message_deflate=False,
         ws_max_size=millstream.settings.max_body_bytes,
         timeout_graceful_shutdown=CLOSE_CONNECTIONS_S,
     )
