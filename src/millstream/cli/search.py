@@ -41,7 +41,7 @@ def search(
     explain: Annotated[bool, typer.Option("--explain", help="Rank and score of each half of the search.")] = False,
     limit: Annotated[int, typer.Option(help="Passages at most.", min=1, max=MAX_LIMIT)] = 5,
     within: Annotated[list[str] | None, typer.Option(help="Only this document, or folder, by its uri.")] = None,
-    format: Annotated[list[str] | None, typer.Option(help="Only documents of this format: pdf, md, …")] = None,
+    format: Annotated[list[str] | None, typer.Option(help="Only documents of this format: pdf, markdown, …")] = None,
     data: DataOption = None,
 ) -> None:
     """Show the passages that fit QUERY best, best first."""

@@ -69,9 +69,8 @@ def _ranked(held: Sequence[frozenset[int]], judged: Sequence[Judged]) -> dict[st
     metrics |= {f"recall@{k}": recall(held, len(judged), k) for k in CUTS if k > 1}
     metrics[f"MRR@{DEPTH}"] = reciprocal_rank(relevant, DEPTH)
     metrics[f"nDCG@{DEPTH}"] = ndcg(credited(held, grades), list(grades.values()), DEPTH)
-    if len(set(grades.values())) > 1 or any(grade != 1 for grade in grades.values()):
-        ones = dict.fromkeys(grades, 1.0)
-        metrics[f"nDCG@{DEPTH} grades as 1"] = ndcg(credited(held, ones), list(ones.values()), DEPTH)
+    ones = dict.fromkeys(grades, 1.0)
+    metrics[f"nDCG@{DEPTH} grades as 1"] = ndcg(credited(held, ones), list(ones.values()), DEPTH)
     return metrics
 
 

@@ -9,7 +9,7 @@ class Filter(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which documents are looked through; what is left out does not restrict.
 
     `within` names documents, or folders with all below them, by uri; any of them will do. So with `formats` (`pdf`,
-    `md`, …). `modified_from` ≤ a document's date < `modified_before`, in milliseconds since 1970.
+    `markdown`, …). `modified_from` ≤ a document's date < `modified_before`, in milliseconds since 1970.
     """
 
     within: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ def condition(owner: str, where: Filter) -> tuple[str, tuple[object, ...]]:
             values += [folder, f"{folder}/", f"{folder}0"]
     if where.formats:
         parts.append(f"d.format IN ({','.join('?' * len(where.formats))})")
-        values += [name.lower().lstrip(".") for name in where.formats]
+        values += [name.lower() for name in where.formats]
     if where.modified_from is not None:
         parts.append("d.modified >= ?")
         numbers.append(where.modified_from)

