@@ -46,9 +46,7 @@ def openai_endpoint(
     return _endpoint(client, operation, authenticated=bool(key))
 
 
-def azure_endpoint(
-    *, endpoint: str, deployment: str, key: str, api_version: str, operation: str = CHAT
-) -> Endpoint:
+def azure_endpoint(*, endpoint: str, deployment: str, key: str, api_version: str, operation: str = CHAT) -> Endpoint:
     """`operation` of one deployment at an Azure OpenAI resource, with a key."""
     from openai import AsyncAzureOpenAI
 
