@@ -52,7 +52,7 @@ def search(
     if not documents:
         typer.echo("There are no documents yet. Add some with: millstream sync FOLDER", err=True)
     elif not passages:
-        typer.echo("No passage has any of these words, nor means the like.", err=True)
+        typer.echo("No passage has any of these words.", err=True)
     if missing and explain:
         typer.echo(f"{missing:,} passages have no vector yet and are found by their words alone.", err=True)
 
