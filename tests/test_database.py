@@ -45,10 +45,10 @@ async def test_writes_that_wait_together_share_a_transaction(tmp_path: Path) -> 
         versions.append(connection.total_changes)
         assert connection.in_transaction
 
-    first = asyncio.create_task(database.write(slow))
+    first = database.write(slow)
     await asyncio.to_thread(entered.wait, 10)
-    others = [asyncio.create_task(database.write(add(str(number)))) for number in range(5)]
-    others.append(asyncio.create_task(database.write(version)))
+    others = [database.write(add(str(number))) for number in range(5)]
+    others.append(database.write(version))
     await asyncio.sleep(0)
     assert await database.read(notes) == [], "nothing is committed while the first job runs"
     leave.set()
@@ -88,7 +88,7 @@ async def test_a_reader_cannot_write(tmp_path: Path) -> None:
 
 async def test_a_caller_that_gave_up_does_not_undo_its_write(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db", (NOTES,))
-    caller = asyncio.create_task(database.write(add("one")))
+    caller = database.write(add("one"))
     await asyncio.sleep(0)
     caller.cancel()
     await database.write(add("two"))
@@ -98,7 +98,7 @@ async def test_a_caller_that_gave_up_does_not_undo_its_write(tmp_path: Path) -> 
 
 async def test_closing_finishes_the_queued_writes_and_refuses_new_ones(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db", (NOTES,))
-    writes = [asyncio.create_task(database.write(add(str(number)))) for number in range(300)]
+    writes = [database.write(add(str(number))) for number in range(300)]
     await asyncio.sleep(0)
     await database.close()
     await asyncio.gather(*writes)

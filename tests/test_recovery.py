@@ -54,7 +54,7 @@ def word(seq: int) -> bytes:
     return encode(TextDelta(seq=seq, at=seq * 10, text=f"w{seq} "))
 
 
-async def nothing(run_id: str) -> None:
+def nothing(run_id: str) -> None:
     """The conversation of these runs is not looked at."""
 
 

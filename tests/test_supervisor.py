@@ -156,15 +156,17 @@ async def test_an_unknown_answer_is_refused_and_the_known_ones_named(tmp_path: P
 
 @pytest.mark.parametrize("turns", [1, 2, 3, 5])
 async def test_a_caller_who_leaves_while_starting_does_not_take_the_run_with_it(tmp_path: Path, turns: int) -> None:
-    async with supervised(tmp_path, hello) as supervisor:
-        caller = asyncio.create_task(start(supervisor, run_id="r1"))
+    told = Obedient()
+    async with supervised(tmp_path, told.answer) as supervisor:
+        caller = asyncio.create_task(start(supervisor))
         for _ in range(turns):
             await turn()
         caller.cancel()
         with pytest.raises(asyncio.CancelledError):
             await caller
-        await until(lambda: supervisor._starting == set())
-        assert types_of(await read(supervisor, "r1"))[-1] == "run.finished"
+        run = await told.begun
+        told.may_end.set()
+        assert types_of(await read(supervisor, run.id))[-1] == "run.finished"
 
 
 async def test_more_runs_than_allowed_are_refused(tmp_path: Path) -> None:

@@ -79,24 +79,22 @@ class Database:
         )
         self._thread.start()
 
-    async def write(self, job: Job[T]) -> T:
-        """Runs `job` in a transaction that others may share; returns when it is committed.
+    def write(self, job: Job[T]) -> asyncio.Future[T]:
+        """Asks for `job` to be run in a transaction that others may share; the future is done when it is committed.
 
-        Raises Unavailable when the disk is full or another process holds the lock for too long.
-        A job may be run twice (alone, after a neighbour in its transaction failed), so it must only touch the database.
+        It fails with Unavailable when the database is closed, the disk is full, or another process holds the lock for
+        too long. A job may be run twice (alone, after a neighbour in its transaction failed), so it must only touch
+        the database.
         """
-        if self._closed:
-            raise Unavailable("the database is closed")
         loop = asyncio.get_running_loop()
         call = _Call(job, loop)
+        if self._closed:
+            call.future.set_exception(Unavailable("the database is closed"))
+            return call.future
         if not self._gathered:
             loop.call_soon(self._submit)
         self._gathered.append(call)
-        try:
-            result: T = await call.future
-        except sqlite3.OperationalError as error:
-            raise Unavailable(f"{self.path.name} cannot be written: {error}.") from error
-        return result
+        return call.future
 
     def _submit(self) -> None:
         """What was asked for in one turn of the loop wakes the writer once."""
@@ -203,7 +201,14 @@ class Database:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             if len(calls) == 1:
-                calls[0].outcome = (None, error)
+                calls[0].outcome = (None, self._refusal(error))
             else:  # one bad job must not take its neighbours with it
                 for call in calls:
                     self._run(connection, [call])
+
+    def _refusal(self, error: BaseException) -> BaseException:
+        if not isinstance(error, sqlite3.OperationalError):
+            return error
+        refusal = Unavailable(f"{self.path.name} cannot be written: {error}.")
+        refusal.__cause__ = error
+        return refusal

@@ -22,7 +22,7 @@ class Flusher:
         self._interval = interval_ms / 1000
         self._dirty: dict[str, Producer] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._writing: asyncio.Future[frozenset[str]] | None = None
         self._again = False
 
     def dirty(self, producer: Producer) -> None:
@@ -30,47 +30,52 @@ class Flusher:
         self._dirty[producer.run_id] = producer
         if producer.closed:
             self._start()
-        elif self._timer is None and self._task is None:
+        elif self._timer is None and self._writing is None:
             self._timer = asyncio.get_running_loop().call_later(self._interval, self._start)
 
     def _start(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._task is not None:
+        if self._writing is not None:
             self._again = True
             return
-        self._task = asyncio.get_running_loop().create_task(self._flush(), name="millstream-flush")
+        producers, self._dirty = self._dirty, {}
+        batches = [batch for producer in producers.values() for batch in producer.unflushed()]
+        if batches:
+            begun = asyncio.get_running_loop().time()
+            self._writing = asyncio.ensure_future(self._log.append(batches))
+            self._writing.add_done_callback(lambda writing: self._written(writing, producers, batches, begun))
 
-    async def _flush(self) -> None:
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        producers = self._dirty
-        self._dirty = {}
-        batches: list[Batch] = []
-        for producer in producers.values():
-            batches += producer.unflushed()
-        try:
-            refused = await self._log.append(batches) if batches else frozenset[str]()
-        except Exception:
+    def _written(
+        self,
+        writing: asyncio.Future[frozenset[str]],
+        producers: dict[str, Producer],
+        batches: list[Batch],
+        begun: float,
+    ) -> None:
+        self._writing = None
+        if writing.cancelled():
+            return
+        again, self._again = self._again, False
+        if error := writing.exception():
             # Nothing is lost yet: the tails stay in memory, and the next flush begins where the log ends.
-            logger.exception("the event log cannot be written; trying again in %d ms", RETRY_INTERVAL_MS)
+            logger.error("the event log cannot be written; trying again in %d ms", RETRY_INTERVAL_MS, exc_info=error)
             for run_id, producer in producers.items():
                 self._dirty.setdefault(run_id, producer)
             due = begun + RETRY_INTERVAL_MS / 1000
-            self._again = False
+            again = False
         else:
+            refused = writing.result()
             for run_id in refused:
                 producers[run_id].lose()
             for batch in batches:
                 if batch.run_id not in refused:
                     producers[batch.run_id].flushed(batch.last_seq)
             due = begun + self._interval
-        finally:
-            self._task = None
-        if self._again:
-            self._again = False
-            if self._dirty:
-                self._start()
-        elif self._dirty and self._timer is None:
-            self._timer = loop.call_at(due, self._start)
+        if not self._dirty:
+            return
+        if again:
+            self._start()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(due, self._start)

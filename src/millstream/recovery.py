@@ -1,7 +1,7 @@
 """Closing what died: a run whose producer is gone gets its one terminal event, and keeps what was durable."""
 
 import logging
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Callable, Container
 
 import msgspec
 
@@ -38,7 +38,7 @@ def interrupted(durable_seq: int | None = None) -> RunFailed:
 
 
 async def close_dead_runs(
-    log: EventLog, executing: Container[str], file: Callable[[str], Awaitable[None]], *, everyone: bool
+    log: EventLog, executing: Container[str], file: Callable[[str], None], *, everyone: bool
 ) -> int:
     """Closes each run whose lease has expired (with `everyone`: that is running at all) and that is not in `executing`.
 
@@ -51,7 +51,7 @@ async def close_dead_runs(
         epoch = await log.take_over(record.run_id, record.epoch)
         if epoch is not None and await _close(log, record, epoch):
             closed += 1
-            await file(record.run_id)
+            file(record.run_id)
     return closed
 
 

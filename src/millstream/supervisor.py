@@ -1,11 +1,12 @@
 """The supervisor: starts runs in tasks of their own, stops them, lets readers follow, and closes what died."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,27 +17,26 @@ from millstream.errors import (
     CursorAhead,
     Gone,
     InputError,
-    MillstreamError,
     NotFound,
-    RunError,
     Unavailable,
 )
-from millstream.events import Event, RunFailed, RunFinished, RunStarted, RunStopped, encode
+from millstream.events import RunStarted, encode
+from millstream.filing import Filer
 from millstream.flusher import Flusher
 from millstream.follower import Follower
 from millstream.ids import new_id
-from millstream.logs import LEASE_RENEW_S, EventLog, RunRecord, RunState
+from millstream.live import LiveRun, WhenUnread
+from millstream.logs import LEASE_RENEW_S, EventLog, RunRecord
 from millstream.producer import Producer
 from millstream.recovery import close_dead_runs, fold_log, interrupted
 from millstream.request import RunRequest
 from millstream.run import Run
 from millstream.snapshot import Snapshot
-from millstream.turns import no_run, resolve_turn
+from millstream.turns import Turn, no_run, resolve_turn
 
 logger = logging.getLogger("millstream")
 
-# What happens to a run that nobody reads: it goes on, it is stopped, or it is stopped after so many seconds.
-WhenUnread = Literal["finish", "stop"] | float
+T = TypeVar("T")
 
 REAP_INTERVAL_S = 10.0
 PRUNE_INTERVAL_S = 600.0
@@ -51,48 +51,6 @@ class Registered(msgspec.Struct, frozen=True):
 
     answer: Answer
     model: str
-
-
-class _Live:
-    """A run that this process executes."""
-
-    def __init__(self, producer: Producer, run: Run, when_unread: WhenUnread) -> None:
-        self.producer = producer
-        self.run = run
-        self.when_unread = when_unread
-        self.readers = 0
-        self.task: asyncio.Task[None] | None = None
-        self.filed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.unread_timer: asyncio.TimerHandle | None = None
-
-    def end(self, event: Event, state: RunState) -> None:
-        """Ends the run; once the words are complete, whatever comes is a finish."""
-        if self.producer.closed:
-            return
-        self.run.write_usage()
-        if self.run.finished:
-            event, state = RunFinished(), "finished"
-        self.producer.end(event, state)
-
-    def abort(self, event: Event, state: RunState) -> None:
-        """Ends the run from outside: nothing is written after it, and the model call is cancelled upstream."""
-        if not self.producer.closed:
-            self.end(event, state)
-            self.cancel()
-
-    def stop(self, seen: int | None) -> None:
-        """The first Stop wins."""
-        written = self.producer.text_length
-        self.abort(RunStopped(seen=written if seen is None else max(0, min(seen, written))), "stopped")
-
-    def withdraw(self) -> None:
-        """Gives up a run that never came to be: its start could not be written, or was somebody else's."""
-        self.producer.lose()
-        self.cancel()
-
-    def cancel(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
 
 
 class Supervisor:
@@ -115,9 +73,9 @@ class Supervisor:
         self._events_kept_s = events_kept_s
         self._max_running = max_running
         self._flusher = Flusher(log)
-        self._live: dict[str, _Live] = {}
-        self._starting: set[asyncio.Task[tuple[str, bool]]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._filer = Filer(log, conversations)
+        self._live: dict[str, LiveRun] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._housekeeping: list[asyncio.Task[None]] = []
         self._beginning: dict[str, asyncio.Event] = {}  # runs that were let in and are not yet in `_live`
         self._draining = False
@@ -137,17 +95,21 @@ class Supervisor:
     async def close(self, drain_s: float = 0.0) -> None:
         """No new runs; running ones get `drain_s` seconds, the rest end as `run.failed code=interrupted`."""
         self._draining = True
-        if self._starting:
-            await asyncio.wait(self._starting, timeout=CLEANUP_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLEANUP_S):
+                for begun in list(self._beginning.values()):
+                    await begun.wait()
         lives = list(self._live.values())
+        ends = [live.producer.end_reached() for live in lives]
         if lives and drain_s > 0:
-            await asyncio.wait([live.filed for live in lives], timeout=drain_s)
+            await asyncio.wait(ends, timeout=drain_s)
         for live in lives:
             live.abort(interrupted(), "failed")
         if lives:
-            await asyncio.wait([live.filed for live in lives], timeout=CLEANUP_S)
+            await asyncio.wait(ends, timeout=CLEANUP_S)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLEANUP_S)
+        await self._filer.flush()
         for task in self._housekeeping:
             task.cancel()
         await asyncio.gather(*self._housekeeping, return_exceptions=True)
@@ -170,17 +132,9 @@ class Supervisor:
         """Starts the run, or finds the same one already started; returns its id and whether it is new.
 
         `when_unread` replaces this process's policy. `paced` is false when nobody watches the words come.
-        A caller that is cancelled meanwhile does not take the run with it.
+        A caller that is cancelled once the answer has begun does not take the run with it.
         Raises Conflict (the id belongs to another request or owner), Unavailable (draining), NotFound, InputError.
         """
-        starting = asyncio.create_task(self._start(request, owner, when_unread, paced))
-        self._starting.add(starting)
-        starting.add_done_callback(self._starting.discard)
-        return await asyncio.shield(starting)
-
-    async def _start(
-        self, request: RunRequest, owner: str, when_unread: WhenUnread | None, paced: bool
-    ) -> tuple[str, bool]:
         run_id = request.run_id or new_id()
         await self._begun(run_id)
         begun = self._beginning[run_id] = asyncio.Event()
@@ -189,13 +143,22 @@ class Supervisor:
                 existing = await self._record(run_id)
                 if existing is not None:
                     _same(existing, owner, request.fingerprint())
+                    self._let_in(run_id)
                     return run_id, False
             registered = self._admit(request)
+            turn = await resolve_turn(request, owner, self)
             policy = self._when_unread if when_unread is None else when_unread
-            return await self._begin(request, owner, run_id, registered, policy, paced)
-        finally:
-            del self._beginning[run_id]
-            begun.set()
+            beginning = self._begin(request, owner, run_id, registered, turn, policy, paced)
+        except BaseException:
+            self._let_in(run_id)
+            raise
+        # A caller that is cancelled from here on does not take the run with it.
+        await begun.wait()
+        return run_id, beginning.result()
+
+    def _let_in(self, run_id: str) -> None:
+        """The start of that run is over, however it ended."""
+        self._beginning.pop(run_id).set()
 
     def _admit(self, request: RunRequest) -> Registered:
         """The answer that a new run asks for. Raises Unavailable, InputError."""
@@ -212,22 +175,22 @@ class Supervisor:
             )
         return registered
 
-    async def _begin(
+    def _begin(
         self,
         request: RunRequest,
         owner: str,
         run_id: str,
         registered: Registered,
+        turn: Turn,
         when_unread: WhenUnread,
         paced: bool,
-    ) -> tuple[str, bool]:
-        turn = await resolve_turn(request, owner, self)
-        fingerprint = request.fingerprint()
+    ) -> asyncio.Task[bool]:
+        """Lets the answer begin and has the start written; the task tells whether it is a new run."""
         started_at = time.monotonic()
         created = int(time.time() * 1000)
         record = RunRecord(
             run_id=run_id, owner=owner, conversation_id=turn.conversation_id, message_id=turn.message_id,
-            fingerprint=fingerprint, created=created,
+            fingerprint=request.fingerprint(), created=created,
         )  # fmt: skip
         frame = encode(
             RunStarted(
@@ -235,96 +198,64 @@ class Supervisor:
                 parent_id=turn.parent_id, model=registered.model, created=created,
             )
         )  # fmt: skip
-        head = ConversationHead(
-            conversation_id=turn.conversation_id, title=turn.title, created=created, updated=created
-        )
         producer = Producer(record, frame, started_at)
         run = Run(producer, messages=turn.messages, options=request.options, continued=turn.continued, paced=paced)
-        live = _Live(producer, run, when_unread)
+        live = LiveRun(producer, run, when_unread)
         # The answer begins while its start is being written; nobody can follow it, and nothing is flushed, before that
         # is durable.
-        live.task = self._own(self._execute(live, registered.answer), f"run-{run_id}")
+        live.task = self._own(live.execute(registered.answer), f"run-{run_id}")
+        return self._own(self._write_start(live, turn, frame), f"start-{run_id}")
+
+    async def _write_start(self, live: LiveRun, turn: Turn, frame: bytes) -> bool:
+        record = live.producer.record
+        head = ConversationHead(
+            conversation_id=turn.conversation_id, title=turn.title, created=record.created, updated=record.created
+        )
+        stored = turn.stored(record.owner, record.run_id, record.created)
         try:
-            (stored, new), _ = await asyncio.gather(
-                self.log.create(record, frame),
-                self.conversations.begin(head, owner, turn.stored(owner, run_id, created), listed=turn.listed),
-            )
+            # Both are asked for before either is awaited, so that they share a transaction.
+            logged = asyncio.ensure_future(self.log.create(record, frame))
+            begun = asyncio.ensure_future(self.conversations.begin(head, record.owner, stored, listed=turn.listed))
+            try:
+                existing, new = await logged
+            finally:
+                await begun
+            if not new:
+                live.withdraw()
+                _same(existing, record.owner, record.fingerprint)
+                return False
+            self._live[record.run_id] = live
+            live.producer.end_reached().add_done_callback(lambda _: self._conclude(live))
+            live.producer.flush_by(self._flusher.dirty)
+            live.unread(UNCLAIMED_S)
+            return True
         except BaseException:
             live.withdraw()
             raise
-        if not new:
-            live.withdraw()
-            _same(stored, owner, fingerprint)
-            return run_id, False
-        self._live[run_id] = live
-        producer.end_reached().add_done_callback(lambda _: self._own(self._conclude(live), f"file-{run_id}"))
-        producer.flush_by(self._flusher.dirty)
-        self._unread(live, UNCLAIMED_S)
-        return run_id, True
+        finally:
+            self._let_in(record.run_id)
 
     async def _begun(self, run_id: str) -> None:
         """Returns when no start of that run is under way here: who chose its id may ask for it before it is durable."""
         while (beginning := self._beginning.get(run_id)) is not None:
             await beginning.wait()
 
-    def _own(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def _own(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _execute(self, live: _Live, answer: Answer) -> None:
-        """Runs the answer and ends the run, whatever happens."""
-        run = live.run
-        try:
-            await answer(run)
-            run.finish()
-            live.end(RunFinished(), "finished")
-        except asyncio.CancelledError:
-            live.end(interrupted(), "failed")
-        except RunError as error:
-            live.end(
-                RunFailed(
-                    code=error.code,
-                    message=error.message,
-                    retryable=error.retryable,
-                    retry_after=error.retry_after,
-                ),
-                "failed",
-            )
-        except MillstreamError as error:
-            live.end(RunFailed(code=error.code, message=error.message, retryable=False), "failed")
-        except Exception:
-            logger.exception("the answer of run %s raised", run.id)
-            live.end(
-                RunFailed(
-                    code="internal",
-                    message="The answer failed unexpectedly; the server's log says why.",
-                    retryable=True,
-                ),
-                "failed",
-            )
-
-    async def _conclude(self, live: _Live) -> None:
+    def _conclude(self, live: LiveRun) -> None:
         """The run's end is durable, or another process has the run. The answer may still be cleaning up."""
+        live.rest()
         run_id = live.producer.run_id
-        if live.unread_timer is not None:
-            live.unread_timer.cancel()
         self._live.pop(run_id, None)
         if live.producer.lost:
             logger.warning("run %s was taken over by another process", run_id)
             live.cancel()
         else:
-            await self._file(run_id, live.producer)
-        live.filed.set_result(None)
-
-    async def _file(self, run_id: str, producer: Producer | None = None) -> None:
-        """Puts the ended run's snapshot into its conversation."""
-        try:
-            await self.conversations.finish((await fold_log(self.log, run_id, producer)).snapshot())
-        except Exception:
-            # The events are durable: the next start files it.
-            logger.exception("the answer of run %s could not be filed in its conversation", run_id)
+            self._filer.add(run_id, live.producer)
 
     # Following and stopping
 
@@ -338,16 +269,11 @@ class Supervisor:
                 raise no_run(run_id)
             if after > live.producer.last_seq:
                 raise _ahead(after)
-            live.readers += 1
-            if live.unread_timer is not None:
-                live.unread_timer.cancel()
-                live.unread_timer = None
+            live.attach()
             try:
                 yield Follower(self.log, run_id, after, live.producer)
             finally:
-                live.readers -= 1
-                if live.readers == 0:
-                    self._unread(live)
+                live.detach()
             return
         record = await self._record(run_id, owner)
         if record.pruned:
@@ -355,15 +281,6 @@ class Supervisor:
         if after > (record.durable_seq if record.durable_seq is not None else record.last_seq):
             raise _ahead(after)
         yield Follower(self.log, run_id, after, None)
-
-    def _unread(self, live: _Live, at_least_s: float = 0.0) -> None:
-        if live.when_unread == "finish" or live.producer.closed:
-            return
-        seconds = max(at_least_s, 0.0 if live.when_unread == "stop" else float(live.when_unread))
-        if seconds == 0:
-            live.stop(None)
-        else:
-            live.unread_timer = asyncio.get_running_loop().call_later(seconds, live.stop, None)
 
     async def at_end(self, run_id: str, owner: str, after: int) -> bool:
         """Whether a reader with this cursor has already had the terminal event."""
@@ -436,7 +353,7 @@ class Supervisor:
             live = self._live.get(run_id)
             if live is not None:
                 live.stop(None)
-                await asyncio.wait([live.filed], timeout=CLEANUP_S)
+                await asyncio.wait([live.producer.end_reached()], timeout=CLEANUP_S)
         await self.conversations.delete(owner, conversation_id)
         await self.log.delete(run_ids)
 
@@ -453,17 +370,19 @@ class Supervisor:
 
     async def reap(self, *, everyone: bool = False) -> int:
         """Closes runs whose producer is dead, each exactly once; returns how many this process closed."""
-        return await close_dead_runs(self.log, self._live.keys(), self._file, everyone=everyone)
+        return await close_dead_runs(self.log, self._live.keys(), self._filer.add, everyone=everyone)
 
     async def _finish_conversations(self) -> None:
         """Files answers whose run ended but whose process died before it could."""
         for message in await self.conversations.unfinished():
             record = await self.log.get(message.run_id or "")
             if record is not None and record.state != "running" and not record.pruned:
-                await self._file(record.run_id)
+                self._filer.add(record.run_id)
+        await self._filer.flush()
 
     async def prune(self) -> None:
-        """Forgets events that have passed their retention."""
+        """Forgets events that have passed their retention; what they tell is in the conversations by then."""
+        await self._filer.flush()
         await self.log.prune(int((time.time() - self._events_kept_s) * 1000))
 
     async def _renew(self) -> None:

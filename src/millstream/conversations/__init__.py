@@ -3,7 +3,7 @@
 Between them the message is the log's fold, so nothing is written twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -56,9 +56,9 @@ class ConversationHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Conversations(Protocol):
-    async def begin(
+    def begin(
         self, head: ConversationHead, owner: str, messages: Sequence[StoredMessage], *, listed: bool
-    ) -> None:
+    ) -> Awaitable[None]:
         """Stores a turn: the conversation if it is new, then its messages (the last is the assistant's stub).
 
         Does nothing when the stub's run id is known already (the same start, again).

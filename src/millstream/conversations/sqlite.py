@@ -1,7 +1,7 @@
 """Conversations in SQLite."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import msgspec
 
@@ -63,9 +63,9 @@ class SqliteConversations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(
+    def begin(
         self, head: ConversationHead, owner: str, messages: Sequence[StoredMessage], *, listed: bool
-    ) -> None:
+    ) -> Awaitable[None]:
         rows = [
             (
                 message.message_id,
@@ -94,7 +94,7 @@ class SqliteConversations:
                 rows,
             )
 
-        await self._database.write(job)
+        return self._database.write(job)
 
     async def finish(self, snapshot: Snapshot) -> None:
         data = msgspec.json.encode(snapshot)

@@ -4,7 +4,7 @@
 consecutive native frames of one run. Appends compare-and-set on (lease epoch, first seq).
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -51,8 +51,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventLog(Protocol):
-    async def create(self, record: RunRecord, started: bytes) -> tuple[RunRecord, bool]:
-        """Stores a run with its first frame and a fresh lease (epoch 1); durable when this returns.
+    def create(self, record: RunRecord, started: bytes) -> Awaitable[tuple[RunRecord, bool]]:
+        """Stores a run with its first frame and a fresh lease (epoch 1); durable when it is awaited.
 
         Returns the record and True, or the existing record of that id, untouched, and False.
         """
@@ -60,8 +60,8 @@ class EventLog(Protocol):
 
     async def get(self, run_id: str) -> RunRecord | None: ...
 
-    async def append(self, batches: Sequence[Batch]) -> frozenset[str]:
-        """Appends each batch whose epoch is the run's and whose first_seq is its last_seq + 1; durable when it returns.
+    def append(self, batches: Sequence[Batch]) -> Awaitable[frozenset[str]]:
+        """Appends each batch whose epoch is the run's and whose first_seq is its last_seq + 1; durable when awaited.
 
         Returns the run ids that were refused: their producer has lost the run. Each run's batches are given in order.
         """

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from millstream.database import Database
 from millstream.logs import LEASE_EXPIRE_S, Batch, RunRecord, cut_frames
@@ -54,7 +54,7 @@ class SqliteLog:
         self._database = database
         self._clock = clock
 
-    async def create(self, record: RunRecord, started: bytes) -> tuple[RunRecord, bool]:
+    def create(self, record: RunRecord, started: bytes) -> Awaitable[tuple[RunRecord, bool]]:
         def job(connection: sqlite3.Connection) -> tuple[RunRecord, bool]:
             existing = connection.execute(
                 f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?",
@@ -73,7 +73,7 @@ class SqliteLog:
             connection.execute("INSERT INTO batches VALUES (?, 1, 1, ?)", (record.run_id, started))
             return record, True
 
-        return await self._database.write(job)
+        return self._database.write(job)
 
     async def get(self, run_id: str) -> RunRecord | None:
         def job(connection: sqlite3.Connection) -> RunRecord | None:
@@ -82,7 +82,7 @@ class SqliteLog:
 
         return await self._database.read(job)
 
-    async def append(self, batches: Sequence[Batch]) -> frozenset[str]:
+    def append(self, batches: Sequence[Batch]) -> Awaitable[frozenset[str]]:
         def job(connection: sqlite3.Connection) -> frozenset[str]:
             refused = set()
             for batch in batches:
@@ -110,7 +110,7 @@ class SqliteLog:
                     )
             return frozenset(refused)
 
-        return await self._database.write(job)
+        return self._database.write(job)
 
     async def read(self, run_id: str, after: int, limit: int) -> bytes:
         def job(connection: sqlite3.Connection) -> bytes:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+from millstream import __version__
+
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
@@ -61,7 +63,13 @@ def _endpoint(client: "AsyncOpenAI", *, authenticated: bool) -> Endpoint:
     query = {name: str(value) for name, value in client.default_query.items()}
     host = client.base_url.host
     port = client.base_url.port
-    headers = {name: value for name, value in client.default_headers.items() if isinstance(value, str) and value}
+    # Without what the SDK tells of itself and its platform: the request is ours.
+    headers = {
+        name: value
+        for name, value in client.default_headers.items()
+        if isinstance(value, str) and value and not name.lower().startswith("x-stainless-")
+    }
+    headers["User-Agent"] = f"millstream/{__version__}"
     if authenticated:
         headers.update(client.auth_headers)
     # A compressed stream arrives in the compressor's blocks instead of as it is written.

@@ -9,7 +9,6 @@ import ssl
 import urllib.request
 from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -61,8 +60,8 @@ class OpenAIModel:
 
     async def stream(self, prompt: Prompt, options: ModelOptions) -> AsyncGenerator[ModelOutput, None]:
         """See `ChatModel.stream`. Closing the generator closes the upstream connection at once."""
-        response, sent_at = await self._ask(_body(self._model, prompt, options))
-        reading = _Reading(response, limit_s=self._timeouts.first_token_s, since=sent_at)
+        response, asked_at = await self._ask(_body(self._model, prompt, options))
+        reading = _Reading(response, limit_s=self._timeouts.first_token_s, since=asked_at)
         try:
             data = await reading.first()
             if data.lstrip().startswith(b"{"):
@@ -106,25 +105,16 @@ class OpenAIModel:
             self._session = None
 
     async def _ask(self, body: bytes) -> tuple[aiohttp.ClientResponse, float]:
-        """The response of a call that was accepted, and when (loop time) its request had been sent."""
-        loop = asyncio.get_running_loop()
-        sent_at = loop.time()
-
-        def on_sent() -> None:
-            nonlocal sent_at
-            sent_at = loop.time()
-            patience.reschedule(sent_at + self._timeouts.first_token_s)
-
+        """The response of a call that was accepted, and when (loop time) it was made."""
+        asked_at = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(None) as patience:
+            async with asyncio.timeout_at(asked_at + self._timeouts.first_token_s):
                 response = await self._connected().post(
                     self._url,
                     data=body,
-                    headers=self._endpoint.headers,
                     allow_redirects=False,
                     proxy=self._proxy,
                     proxy_auth=self._proxy_auth,
-                    trace_request_ctx=on_sent,
                 )
                 if response.status != 200:
                     raise await self._refusal(response)
@@ -137,16 +127,14 @@ class OpenAIModel:
         if response.content_type == "text/html":
             response.close()
             raise failures.malformed(self._who, "a web page instead of an answer")
-        return response, sent_at
+        return response, asked_at
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
-            tracing = aiohttp.TraceConfig()
-            tracing.on_request_headers_sent.append(_call_on_sent)
             self._session = aiohttp.ClientSession(
+                headers=self._endpoint.headers,
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._tls),
                 timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect_s),
-                trace_configs=[tracing],
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # Proxies come from the environment (`_proxy`). With trust_env aiohttp would also look for a password in
                 # ~/.netrc, in a thread, for each request, and refuse to go on when it finds one beside our key.
@@ -244,10 +232,6 @@ class _Reading:
         """Gives a connection whose answer was read to its end back for reuse, and closes any other at once."""
         self.patience.cancel()
         self._response.close()
-
-
-async def _call_on_sent(session: aiohttp.ClientSession, context: SimpleNamespace, _: object) -> None:
-    context.trace_request_ctx()
 
 
 def _body(model: str, prompt: Prompt, options: ModelOptions) -> bytes:

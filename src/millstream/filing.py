@@ -1,0 +1,71 @@
+"""Filing: the snapshots of ended runs are put into their conversations, many at a time.
+
+Nobody waits for it: until then a conversation shows the fold of the log, which is the same. A process that dies before
+it has filed does so at its next start.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from millstream.conversations import Conversations
+from millstream.logs import EventLog
+from millstream.producer import Producer
+from millstream.recovery import fold_log
+
+logger = logging.getLogger("millstream")
+
+# Runs that end within this time are read and written together.
+FILE_INTERVAL_S = 0.25
+# So many answers are held in memory at once.
+FILED_TOGETHER = 32
+
+
+class Filer:
+    """Belongs to one event loop."""
+
+    def __init__(self, log: EventLog, conversations: Conversations) -> None:
+        self._log = log
+        self._conversations = conversations
+        self._ended: list[tuple[str, Producer | None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, run_id: str, producer: Producer | None = None) -> None:
+        """The run's end is durable. A short answer is still whole in its producer's tail, and need not be read."""
+        self._ended.append((run_id, producer))
+        if self._timer is None and self._task is None:
+            self._timer = asyncio.get_running_loop().call_later(FILE_INTERVAL_S, self._start)
+
+    async def flush(self) -> None:
+        """Returns when everything that was added is filed."""
+        while self._ended or self._task is not None:
+            await asyncio.wait([self._start()])
+
+    def _start(self) -> asyncio.Task[None]:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._file_all(), name="millstream-file")
+        return self._task
+
+    async def _file_all(self) -> None:
+        try:
+            while self._ended:
+                together, self._ended = self._ended[:FILED_TOGETHER], self._ended[FILED_TOGETHER:]
+                await self._file(together)
+        finally:
+            self._task = None
+
+    async def _file(self, ended: Sequence[tuple[str, Producer | None]]) -> None:
+        outcomes = await asyncio.gather(*(self._file_one(*each) for each in ended), return_exceptions=True)
+        for (run_id, _), outcome in zip(ended, outcomes, strict=True):
+            if outcome is not None:
+                # The events are durable: the next start files it.
+                logger.error("the answer of run %s could not be filed in its conversation", run_id, exc_info=outcome)
+
+    async def _file_one(self, run_id: str, producer: Producer | None) -> None:
+        fold = await fold_log(self._log, run_id, producer)
+        if fold.seq:  # else it was deleted meanwhile
+            await self._conversations.finish(fold.snapshot())

@@ -1,0 +1,111 @@
+"""A run that this process executes: its answer's task, its readers, and the one end that it gets."""
+
+import asyncio
+import logging
+from typing import Literal
+
+from millstream.answers.adapt import Answer
+from millstream.errors import MillstreamError, RunError
+from millstream.events import Event, RunFailed, RunFinished, RunStopped
+from millstream.logs import RunState
+from millstream.producer import Producer
+from millstream.recovery import interrupted
+from millstream.run import Run
+
+logger = logging.getLogger("millstream")
+
+# What happens to a run that nobody reads: it goes on, it is stopped, or it is stopped after so many seconds.
+WhenUnread = Literal["finish", "stop"] | float
+
+
+class LiveRun:
+    """Belongs to one event loop. Whoever starts `execute` in a task sets `task`."""
+
+    def __init__(self, producer: Producer, run: Run, when_unread: WhenUnread) -> None:
+        self.producer = producer
+        self.run = run
+        self.task: asyncio.Task[None] | None = None
+        self._when_unread = when_unread
+        self._readers = 0
+        self.unread_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def readers(self) -> int:
+        return self._readers
+
+    async def execute(self, answer: Answer) -> None:
+        """Runs the answer and ends the run, whatever happens."""
+        try:
+            await answer(self.run)
+            self.run.finish()
+            self.end(RunFinished(), "finished")
+        except asyncio.CancelledError:
+            self.end(interrupted(), "failed")
+        except RunError as error:
+            failed = RunFailed(
+                code=error.code, message=error.message, retryable=error.retryable, retry_after=error.retry_after
+            )
+            self.end(failed, "failed")
+        except MillstreamError as error:
+            self.end(RunFailed(code=error.code, message=error.message, retryable=False), "failed")
+        except Exception:
+            logger.exception("the answer of run %s raised", self.run.id)
+            message = "The answer failed unexpectedly; the server's log says why."
+            self.end(RunFailed(code="internal", message=message, retryable=True), "failed")
+
+    def end(self, event: Event, state: RunState) -> None:
+        """Ends the run; once the words are complete, whatever comes is a finish."""
+        if self.producer.closed:
+            return
+        self.run.write_usage()
+        if self.run.finished:
+            event, state = RunFinished(), "finished"
+        self.producer.end(event, state)
+
+    def abort(self, event: Event, state: RunState) -> None:
+        """Ends the run from outside: nothing is written after it, and the model call is cancelled upstream."""
+        if not self.producer.closed:
+            self.end(event, state)
+            self.cancel()
+
+    def stop(self, seen: int | None) -> None:
+        """The first Stop wins."""
+        written = self.producer.text_length
+        self.abort(RunStopped(seen=written if seen is None else max(0, min(seen, written))), "stopped")
+
+    def withdraw(self) -> None:
+        """Gives up a run that never came to be: its start could not be written, or was somebody else's."""
+        self.producer.lose()
+        self.cancel()
+
+    def cancel(self) -> None:
+        self.rest()
+        if self.task is not None:
+            self.task.cancel()
+
+    # Readers
+
+    def attach(self) -> None:
+        self._readers += 1
+        self.rest()
+
+    def detach(self) -> None:
+        self._readers -= 1
+        if self._readers == 0:
+            self.unread()
+
+    def unread(self, at_least_s: float = 0.0) -> None:
+        """Nobody reads from now on: the policy is carried out, though not before `at_least_s` seconds."""
+        if self._when_unread == "finish" or self.producer.closed:
+            return
+        seconds = max(at_least_s, 0.0 if self._when_unread == "stop" else float(self._when_unread))
+        if seconds == 0:
+            self.stop(None)
+        else:
+            self.unread_timer = asyncio.get_running_loop().call_later(seconds, self.stop, None)
+
+    def rest(self) -> None:
+        """No timer runs any more."""
+        if self.unread_timer is not None:
+            self.unread_timer.cancel()
+            self.unread_timer = None

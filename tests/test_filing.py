@@ -1,0 +1,78 @@
+"""Filing: what ended is put into its conversation, whatever happens to its neighbours."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from core import MIGRATIONS, OWNER, read, start, supervised
+from millstream.conversations import sqlite as conversations_sqlite
+from millstream.database import Database
+from millstream.errors import Unavailable
+from millstream.filing import FILED_TOGETHER, Filer
+from millstream.logs import sqlite as logs_sqlite
+from millstream.run import Run
+from millstream.snapshot import Snapshot
+
+
+async def hello(run: Run) -> None:
+    run.write("Hello.")
+
+
+class Refusing(conversations_sqlite.SqliteConversations):
+    """Cannot store the answer of one run."""
+
+    refused = ""
+
+    async def finish(self, snapshot: Snapshot) -> None:
+        if snapshot.run_id == self.refused:
+            raise Unavailable("no")
+        await super().finish(snapshot)
+
+
+async def test_every_answer_is_filed_once_the_supervisor_is_closed(tmp_path: Path) -> None:
+    async with supervised(tmp_path, hello) as supervisor:
+        run_ids = [await start(supervisor) for _ in range(FILED_TOGETHER + 3)]
+        await asyncio.gather(*(read(supervisor, run_id) for run_id in run_ids))
+    database = Database(tmp_path / "millstream.db", MIGRATIONS)
+    conversations = conversations_sqlite.SqliteConversations(database)
+    filed = [await conversations.message_of_run(run_id) for run_id in run_ids]
+    await database.close()
+    assert [message and message.snapshot and message.snapshot.message.content for message in filed] == [
+        "Hello." for _ in run_ids
+    ]
+
+
+async def test_one_that_cannot_be_filed_or_was_deleted_does_not_hold_up_its_neighbours(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with supervised(tmp_path, hello) as supervisor:
+        run_ids = [await start(supervisor, run_id=run_id) for run_id in ("refused", "deleted", "kept")]
+        for run_id in run_ids:
+            await read(supervisor, run_id)
+        deleted = await supervisor.answer_message(OWNER, "deleted")
+        await supervisor.delete_conversation(OWNER, deleted.conversation_id)
+    database = Database(tmp_path / "millstream.db", MIGRATIONS)
+    await database.write(lambda connection: connection.execute("UPDATE messages SET snapshot = NULL"))
+    conversations = Refusing(database)
+    conversations.refused = "refused"
+    filer = Filer(logs_sqlite.SqliteLog(database), conversations)
+    for run_id in run_ids:
+        filer.add(run_id)
+    await filer.flush()
+    unfiled = [message.run_id for message in await conversations.unfinished()]
+    await database.close()
+    assert unfiled == ["refused"]
+    assert "run refused could not be filed" in caplog.text
+
+
+async def test_a_conversation_shows_an_answer_that_is_not_filed_yet(tmp_path: Path) -> None:
+    async with supervised(tmp_path, hello) as supervisor:
+        run_id = await start(supervisor)
+        await read(supervisor, run_id)
+        stored = await supervisor.conversations.message_of_run(run_id)
+        message = await supervisor.answer_message(OWNER, run_id)
+        assert stored is not None
+        assert stored.snapshot is None, "filing waits for others to file with"
+        assert message.snapshot is not None
+        assert message.snapshot.message.content == "Hello."
