@@ -25,7 +25,7 @@ def test_sync_says_what_it_did(folder: Path) -> None:
 
 
 def test_sync_names_what_failed_and_exits_with_1(folder: Path) -> None:
-    (folder / "broken.pdf").write_bytes(b"no pdf")
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7 no more")
     result = CliRunner().invoke(app, ["sync", str(folder)])
     assert result.exit_code == 1
     assert "failed: docs/broken.pdf: This is not a PDF, or it is damaged." in result.stderr

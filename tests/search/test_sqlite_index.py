@@ -1,27 +1,37 @@
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from search_contract import DOCUMENTS, SearchContract
+from bag import Bag
+from search_contract import DOCUMENTS, MODIFIED, SearchContract
 
 from millstream.documents.sync import sync
 from millstream.errors import ConfigurationError, NotFound
+from millstream.search.backfill import Backfill
 from millstream.search.query import query_terms, stem
 from millstream.search.schema import MIGRATIONS, connect
 from millstream.search.sqlite import SqliteIndex
 
 
-@pytest.fixture
-async def search(tmp_path: Path) -> AsyncIterator[SqliteIndex]:
-    index = SqliteIndex(tmp_path / "index.db")
+@pytest.fixture(params=["words", "words and meaning", "signs"])
+async def search(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[SqliteIndex]:
+    """The same documents, searched by words alone, by both halves, and as if there were too many for exact search."""
+    if request.param == "signs":
+        monkeypatch.setattr("millstream.search.vectors.EXACT_BYTES", 0)
+    index = SqliteIndex(tmp_path / "index.db", None if request.param == "words" else Bag())
     for owner, documents in DOCUMENTS.items():
         folder = tmp_path / owner / "docs"
         folder.mkdir(parents=True)
         for name, text in documents.items():
             (folder / name).write_text(text)
+            os.utime(folder / name, ns=(MODIFIED[name] * 1_000_000, MODIFIED[name] * 1_000_000))
         sync([folder], index, owner)
+    await Backfill(index.path, index.embedder).run()
     yield index
     await index.close()
 
@@ -36,7 +46,7 @@ class TestSqliteIndex(SearchContract):
             await search.document(passage.document_id, owner="bob")
 
     async def test_the_index_is_there_after_a_restart(self, search: SqliteIndex) -> None:
-        again = SqliteIndex(search.path)
+        again = SqliteIndex(search.path, search.embedder)
         first = await search.search("holiday", owner="ann")
         assert await again.search("holiday", owner="ann") == first
         await again.close()

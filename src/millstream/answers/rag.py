@@ -34,7 +34,7 @@ Stop the server and start it with a folder of yours, or add documents while it r
 millstream sync ~/Documents/handbooks
 ```
 
-Markdown, plain text and PDF files are read. Then ask again."""
+PDF, Word, PowerPoint, Excel, HTML, Markdown, text, CSV and JSON files are read. Then ask again."""
 
 _JSON_LIST = re.compile(r"\[.*\]", re.DOTALL)
 

@@ -5,6 +5,29 @@ from typing import Protocol
 import msgspec
 
 
+class Filter(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which documents are looked through; what is left out does not restrict.
+
+    `within` names documents, or folders with all below them, by uri; any of them will do. So with `formats` (`pdf`,
+    `markdown`, …). `modified_from` ≤ a document's date < `modified_before`, in milliseconds since 1970.
+    """
+
+    within: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+    modified_from: int | None = None
+    modified_before: int | None = None
+
+
+EVERYTHING = Filter()
+
+
+class Match(msgspec.Struct, frozen=True):
+    """Where one half of a search put a passage: its rank from 1, and that half's own score (BM25; cosine)."""
+
+    rank: int
+    score: float
+
+
 class Passage(msgspec.Struct, frozen=True, omit_defaults=True):
     """A piece of a document's text, as the index stores it and a source shows it.
 
@@ -12,7 +35,9 @@ class Passage(msgspec.Struct, frozen=True, omit_defaults=True):
     synced, never an absolute path. Pages are 1-based; [start, end) are Unicode code points in the document's text.
     A higher `score` is a better match; scores of different searches cannot be compared. `coverage` can be: the part of
     the question's terms, weighted by their rarity, that this passage contains, from 0 to 1. Where it is low even for
-    the best passage, the documents hardly speak of what was asked.
+    the best passage, the documents hardly speak of what was asked, or in other words: then `semantic` tells.
+    `lexical` and `semantic` say what each half of the search made of it, and `reranked` what the reranker did; absent
+    where it did not find the passage.
     """
 
     source_id: str
@@ -27,11 +52,17 @@ class Passage(msgspec.Struct, frozen=True, omit_defaults=True):
     end: int | None = None
     score: float | None = None
     coverage: float | None = None
+    lexical: Match | None = None
+    semantic: Match | None = None
+    reranked: float | None = None
 
 
 class Search(Protocol):
-    async def search(self, query: str, *, owner: str, limit: int = 5) -> list[Passage]:
-        """At most `limit` passages of `owner`'s documents, best first; an empty list when no term matches."""
+    async def search(self, query: str, *, owner: str, limit: int = 5, where: Filter = EVERYTHING) -> list[Passage]:
+        """At most `limit` passages of `owner`'s documents, best first, none of them a near copy of a better one.
+
+        An empty list when no term matches and no meaning is near.
+        """
         ...
 
     async def document_count(self, *, owner: str) -> int: ...

@@ -55,7 +55,89 @@ CREATE TRIGGER passages_removed AFTER DELETE ON passages BEGIN
 END;
 """
 
-MIGRATIONS = [_VERSION_1]
+# What is known of a document's file, and the files that are not in the index: those that could not be read, and those
+# that a person removed and that stay out until they are named themselves.
+_VERSION_2 = """
+ALTER TABLE documents ADD COLUMN format TEXT NOT NULL DEFAULT '';
+ALTER TABLE documents ADD COLUMN size INTEGER NOT NULL DEFAULT 0;           -- bytes
+ALTER TABLE documents ADD COLUMN modified INTEGER NOT NULL DEFAULT 0;       -- milliseconds since 1970
+ALTER TABLE documents ADD COLUMN stamp TEXT NOT NULL DEFAULT '';            -- changes whenever the file may have
+ALTER TABLE documents ADD COLUMN page_starts TEXT NOT NULL DEFAULT '[]';    -- JSON: offset in the text of each page
+
+CREATE TABLE absent (
+    owner       TEXT NOT NULL,
+    location    TEXT NOT NULL,
+    document_id TEXT NOT NULL,
+    uri         TEXT NOT NULL,
+    state       TEXT NOT NULL CHECK (state IN ('failed', 'removed')),
+    version     TEXT NOT NULL,
+    stamp       TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    PRIMARY KEY (owner, location)
+) WITHOUT ROWID;
+
+CREATE TRIGGER passages_retitled AFTER UPDATE OF title ON passages BEGIN
+    INSERT INTO terms (terms, rowid, title, text) VALUES ('delete', old.id, old.title, old.text);
+    INSERT INTO terms (rowid, title, text) VALUES (new.id, new.title, new.text);
+END;
+"""
+
+# Row numbers of documents are never used twice, so that who keeps vectors in memory can tell documents apart by them.
+# A vector is a unit vector of little-endian float16, made by one model of one passage's text; `seq` only grows, so that
+# a reader takes up what came after what it has. `changes` counts what happened to the list of documents.
+_VERSION_3 = """
+CREATE TABLE documents_3 (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner       TEXT NOT NULL,
+    location    TEXT NOT NULL,      -- absolute path; never leaves this file
+    document_id TEXT NOT NULL,
+    uri         TEXT NOT NULL,
+    title       TEXT NOT NULL,
+    version     TEXT NOT NULL,
+    state       TEXT NOT NULL CHECK (state IN ('loading', 'ready', 'old')),
+    pages       INTEGER NOT NULL,
+    format      TEXT NOT NULL DEFAULT '',
+    size        INTEGER NOT NULL DEFAULT 0,     -- bytes
+    modified    INTEGER NOT NULL DEFAULT 0,     -- milliseconds since 1970
+    stamp       TEXT NOT NULL DEFAULT '',       -- changes whenever the file may have
+    page_starts TEXT NOT NULL DEFAULT '[]'      -- JSON: offset in the text of each page
+);
+INSERT INTO documents_3
+SELECT id, owner, location, document_id, uri, title, version, state, pages, format, size, modified, stamp, page_starts
+FROM documents;
+DROP TABLE documents;
+ALTER TABLE documents_3 RENAME TO documents;
+CREATE UNIQUE INDEX documents_ready ON documents (owner, location) WHERE state = 'ready';
+CREATE INDEX documents_by_id ON documents (document_id, owner) WHERE state = 'ready';
+
+CREATE TABLE changes (n INTEGER NOT NULL);
+INSERT INTO changes VALUES (0);
+CREATE TRIGGER documents_updated AFTER UPDATE ON documents BEGIN
+    UPDATE changes SET n = n + 1;
+END;
+CREATE TRIGGER documents_removed AFTER DELETE ON documents WHEN old.state = 'ready' BEGIN
+    UPDATE changes SET n = n + 1;
+END;
+
+CREATE TABLE models (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    name        TEXT NOT NULL UNIQUE,
+    dimensions  INTEGER NOT NULL
+);
+CREATE TABLE vectors (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    passage     INTEGER NOT NULL UNIQUE REFERENCES passages (id),
+    document    INTEGER NOT NULL,
+    model       INTEGER NOT NULL REFERENCES models (id),
+    vector      BLOB NOT NULL
+);
+CREATE INDEX vectors_of_model ON vectors (model);
+CREATE TRIGGER passages_forgotten AFTER DELETE ON passages BEGIN
+    DELETE FROM vectors WHERE passage = old.id;
+END;
+"""
+
+MIGRATIONS = [_VERSION_1, _VERSION_2, _VERSION_3]
 """Script i brings a file from schema version i to i + 1; `PRAGMA user_version` says where a file stands."""
 
 
