@@ -135,6 +135,35 @@ async def test_links_in_a_circle_come_to_an_end(index: SqliteIndex, folder: Path
     assert sync([folder], index).added == 3
 
 
+async def test_links_are_followed_inside_of_the_folder_only(index: SqliteIndex, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.txt").write_text("The secret is out.")
+    (folder / "file.txt").symlink_to(tmp_path / "outside" / "secret.txt")
+    (folder / "relative.txt").symlink_to("../outside/secret.txt")
+    (folder / "all").symlink_to(tmp_path / "outside")
+    (folder / "chain.txt").symlink_to("file.txt")
+    (folder / "again.md").symlink_to("leave.md")
+    report = sync([folder], index)
+    refused = ["docs/all", "docs/chain.txt", "docs/file.txt", "docs/relative.txt"]
+    assert [failure.uri for failure in report.failed] == refused
+    assert all("leads out of the folder" in failure.reason for failure in report.failed)
+    assert await index.search("secret", owner="local") == []
+    assert "docs/again.md" in await uris(index)
+    assert [failure.uri for failure in sync([folder], index).failed] == refused
+    assert sync([folder, tmp_path / "outside"], index).failed == []  # named itself, it may be shown
+
+
+async def test_nothing_stays_of_a_file_that_a_link_out_has_replaced(
+    index: SqliteIndex, folder: Path, tmp_path: Path
+) -> None:
+    sync([folder], index)
+    (folder / "leave.md").rename(tmp_path / "leave.md")
+    (folder / "leave.md").symlink_to(tmp_path / "leave.md")
+    assert [failure.uri for failure in sync([folder], index).failed] == ["docs/leave.md"]
+    assert await index.search("holiday", owner="local") == []
+    assert await uris(index) == ["docs/deep/pay.txt", "docs/plan.pdf"]
+
+
 async def test_a_renamed_file_keeps_its_id_and_is_not_read_again(index: SqliteIndex, folder: Path) -> None:
     sync([folder], index)
     before = {document.uri: document.document_id for document in await index.documents(owner="local")}

@@ -226,6 +226,26 @@ async def test_a_document_can_be_read_again(tmp_path: Path) -> None:
         assert await code_of(http.get(f"{path}/original")) == (404, "no-original")
 
 
+async def test_a_link_in_the_place_of_an_original_is_not_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (tmp_path / "secret.txt").write_text("The secret is out.")
+    (folder / "a.txt").write_text("Apples are red.")
+    (folder / "b.txt").symlink_to("a.txt")
+    async with served(tmp_path / "data") as (stream, http):
+        assert stream.library is not None
+        await stream.library.start([folder], "local")
+        paths = [f"/api/documents/{one['document_id']}" for one in (await get(http, "/api/documents"))["documents"]]
+        for path in paths:
+            async with http.get(f"{path}/original") as response:
+                assert await response.text() == "Apples are red."
+        (folder / "a.txt").unlink()
+        (folder / "a.txt").symlink_to(tmp_path / "secret.txt")
+        for path in paths:
+            assert await code_of(http.get(f"{path}/original")) == (404, "no-original")
+            assert await code_of(http.post(f"{path}/read")) == (404, "no-original")
+
+
 async def test_what_is_too_large_or_too_much_is_refused(tmp_path: Path) -> None:
     async with served(tmp_path / "data", upload_mb=0.001, uploads=1) as (_, http):
         await send(http, "a.txt", b"x" * 1000)

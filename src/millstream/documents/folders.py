@@ -19,6 +19,11 @@ _SETTLED_NS = 2_000_000_000
 _ESCAPED_BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")
 _WILDCARDS = frozenset("*?[")
 
+LEADS_OUT = (
+    "This link leads out of the folder, and links are followed inside of it only. "
+    "Put a copy of the file here, or name the place that it leads to as well."
+)
+
 
 class Root(msgspec.Struct, frozen=True):
     """A folder or file to be indexed, and the uri that it is shown under."""
@@ -28,12 +33,15 @@ class Root(msgspec.Struct, frozen=True):
 
 
 class File(msgspec.Struct, frozen=True):
-    """`status` is None for what is not there or cannot be looked at; `is_named`: it was asked for by its own name."""
+    """`status` is None for what is not there or cannot be looked at; `is_named`: it was asked for by its own name.
+    A file with a `refusal` is not to be opened, and that is why.
+    """
 
     path: Path
     uri: str
     status: os.stat_result | None
     is_named: bool
+    refusal: str = ""
 
     @property
     def location(self) -> str:
@@ -88,6 +96,14 @@ def list_files(roots: Sequence[Root], *, without: Path | None = None) -> Listing
     return _Walk(roots, without).listing
 
 
+def is_where_it_was(path: Path, uri: str) -> bool:
+    """Whether a document's file still lies in the folder that was synced, the one that `uri` begins with: somebody may
+    have put a link in its place that leads elsewhere.
+    """
+    folder = path.parents[uri.count("/") - 1] if "/" in uri else path
+    return path.is_file() and _target(path).is_relative_to(folder)
+
+
 def stamp_of(status: os.stat_result) -> str:
     """Two equal stamps of a file mean that nobody has changed it in between."""
     return ".".join(map(str, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)))
@@ -112,6 +128,11 @@ def printable(uri: str) -> str:
     return uri.encode("utf-8", "replace").decode("utf-8")
 
 
+def _target(path: Path) -> Path:
+    """Where `path` leads when all links are followed; one in a circle leads to itself."""
+    return Path(os.path.realpath(path))
+
+
 def _existing(source: Path) -> Root:
     try:
         path = source.resolve(strict=True)
@@ -124,6 +145,7 @@ class _Walk:
     def __init__(self, roots: Sequence[Root], without: Path | None) -> None:
         self.listing = Listing(list(roots), {}, [])
         self._without = without
+        self._targets = [_target(root.path) for root in roots]
         self._known_suffixes = suffixes()
         self._visited: set[tuple[int, int]] = set()  # folders, so that links in a circle come to an end
         for root in roots:
@@ -151,11 +173,19 @@ class _Walk:
                 path, entry_uri = folder / entry.name, f"{uri}/{entry.name}" if uri else entry.name
                 if entry.name.startswith(".") or path == self._without:
                     self.listing.ignored += 1
+                elif entry.is_symlink() and self._leads_out(path):
+                    refused = File(path, printable(entry_uri), None, False, LEADS_OUT)
+                    self.listing.files.setdefault(refused.location, refused)
                 elif _ask(entry.is_dir):
                     below.append((path, entry_uri))
                 else:
                     self._add(path, entry_uri, False)
             waiting += reversed(below)
+
+    def _leads_out(self, link: Path) -> bool:
+        """What is reached from a folder by a link but lies elsewhere was not meant to be shown, and may be a secret."""
+        target = _target(link)
+        return not any(target.is_relative_to(root) for root in self._targets)
 
     def _add(self, path: Path, uri: str, is_named: bool) -> None:
         try:

@@ -13,8 +13,8 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from millstream.documents.catalogue import Catalogue
-from millstream.documents.folders import Root, location_of, path_of
+from millstream.documents.catalogue import Catalogue, Place
+from millstream.documents.folders import Root, is_where_it_was, location_of, path_of
 from millstream.documents.pool import ReaderPool
 from millstream.documents.sync import Failure, Progress, Report, sync, sync_with
 from millstream.documents.uploads import FOLDER, Uploads
@@ -116,12 +116,17 @@ class Library:
 
         return self._submit(read)
 
+    async def original(self, place: Place) -> Path:
+        """The file of a document. Raises NotFound when it is no longer there."""
+        path = path_of(place.location)
+        if not await asyncio.to_thread(is_where_it_was, path, place.uri):
+            raise NotFound("The file of this document is no longer there.", code="no-original")
+        return path
+
     async def read_again(self, document_id: str, owner: str) -> None:
         """Reads a document's file though it has not changed. Raises NotFound."""
         place = await self.catalogue.place(document_id, owner)
-        root = Root(path_of(place.location), place.uri)
-        if not await asyncio.to_thread(root.path.is_file):
-            raise NotFound("The file of this document is no longer there.", code="no-original")
+        root = Root(await self.original(place), place.uri)
         await self._submit(partial(self._sync_now, root=root, owner=owner, again=True))
 
     async def remove(self, document_id: str, owner: str) -> None:

@@ -201,6 +201,8 @@ class _Sync:
         if absent is not None and absent.state == "removed" and not file.is_named:
             self._report.ignored += 1
             return file, _Decided("ignored")
+        if file.refusal:
+            return file, self._refused(file)
         stamp = self._stamp(file)
         if known and not self._again and known.stamp and known.stamp == stamp and absent is None:
             return file, self._unchanged(file, known, stamp)
@@ -267,6 +269,13 @@ class _Sync:
         del self._known[location]
         self._report.renamed += 1
         return _Decided("renamed")
+
+    def _refused(self, file: File) -> _Decided:
+        """Unlike that of a file that became unreadable, what the index holds of it does not stay."""
+        known = self._known.pop(file.location, None)
+        if known:
+            self._writer.remove([known])
+        return self._failed(file, file.refusal, b"")
 
     def _failed(self, file: File, reason: str, digest: bytes) -> _Decided:
         known = self._known.get(file.location)

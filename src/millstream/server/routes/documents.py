@@ -15,10 +15,10 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Message as AsgiMessage
 
 from millstream.documents.catalogue import MAX_LISTED, Listed
-from millstream.documents.folders import location_of, path_of
+from millstream.documents.folders import location_of
 from millstream.documents.formats import FORMATS
 from millstream.documents.library import Library
-from millstream.errors import Conflict, InputError, NotFound, TooLarge, Unavailable
+from millstream.errors import Conflict, InputError, TooLarge, Unavailable
 from millstream.events import encode_json
 from millstream.server.app_of import millstream_of
 from millstream.server.identity import owner_of
@@ -81,9 +81,7 @@ async def open_document(request: Request) -> Response:
 async def original(request: Request) -> Response:
     _, library, owner = await _asked(request)
     place = await library.catalogue.place(request.path_params["document_id"], owner)
-    path = path_of(place.location)
-    if not await asyncio.to_thread(path.is_file):
-        raise NotFound("The file of this document is no longer there.", code="no-original")
+    path = await library.original(place)
     media_type = FORMATS[place.format].media_type if place.format in FORMATS else "application/octet-stream"
     is_shown = media_type in _SHOWN
     if is_shown and media_type != "application/pdf":
