@@ -2,6 +2,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from millstream.documents import Document
 from millstream.documents.split import Chunk
+from millstream.documents.sync import sync
 from millstream.errors import ModelError
+from millstream.search import Filter
 from millstream.search.backfill import STEP, Backfill, Embedding, missing_vectors
 from millstream.search.sqlite import SqliteIndex
 
@@ -75,14 +78,33 @@ async def test_every_passage_gets_a_vector_once(index: SqliteIndex) -> None:
     assert len(embedder.texts) == STEP + 3
 
 
-async def test_a_change_costs_the_vectors_of_its_document_only(index: SqliteIndex) -> None:
+async def test_a_change_costs_the_vectors_of_the_passages_that_changed(index: SqliteIndex) -> None:
     put(index, "a", 5)
     put(index, "b", 7)
     await Backfill(index.path, Bag()).run()
-    put(index, "b", 4)
+    put(index, "b", 9)
     embedder = Bag()
+    assert missing_vectors(index.path, embedder) == 2
+    (kept,) = await index.search("number 3", owner=OWNER, limit=1, where=Filter(within=("b",)))
+    assert kept.semantic is not None
+    assert kept.version == "oak 9"
     await Backfill(index.path, embedder).run()
-    assert len(embedder.texts) == 4
+    assert embedder.texts == ["oak number 7.", "oak number 8."]
+    put(index, "b", 4)
+    put(index, "c", 4)
+    assert missing_vectors(index.path, embedder) == 4, "another document's vectors are its own"
+
+
+async def test_one_changed_sentence_of_a_long_document_costs_few_vectors(index: SqliteIndex, tmp_path: Path) -> None:
+    random = Random(1)
+    sentences = [f"Rule {n} says {'so much ' * random.randint(1, 25)}and no more. " for n in range(400)]
+    (tmp_path / "rules.md").write_text("".join(sentences))
+    total = sync([tmp_path / "rules.md"], index).passages
+    await Backfill(index.path, Bag()).run()
+    sentences[0] = "Another beginning, which is longer than the one that was there before. "
+    (tmp_path / "rules.md").write_text("".join(sentences))
+    sync([tmp_path / "rules.md"], index)
+    assert 1 <= missing_vectors(index.path, index.embedder) <= total / 3
 
 
 async def test_a_document_is_found_by_its_words_before_it_has_vectors(index: SqliteIndex) -> None:

@@ -11,10 +11,10 @@ from typing import Literal, Self
 
 import msgspec
 
+from millstream.database import connect
 from millstream.documents import Document
 from millstream.documents.split import Chunk
 from millstream.errors import Conflict
-from millstream.search.schema import connect
 
 HOLD_MS = 20  # the write lock is given back as soon as it has been held so long: after 50 ms at the very most
 _LOCK_TIMEOUT_S = 3.0
@@ -25,6 +25,13 @@ _Statement = tuple[str, tuple[object, ...]]
 
 _INSERT_PASSAGE = """
 INSERT INTO passages (document, n, title, text, start, "end", page_start, page_end) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_EMBEDDED = """
+SELECT p.id, p.text FROM passages AS p JOIN documents AS d ON d.id = p.document
+WHERE d.owner = ? AND d.location = ? AND d.state = 'ready' AND EXISTS (SELECT 1 FROM vectors WHERE passage = p.id)
+"""
+_CARRY_VECTOR = """
+INSERT INTO vectors (passage, document, model, vector) SELECT ?, ?, model, vector FROM vectors WHERE passage = ?
 """
 
 
@@ -119,7 +126,10 @@ class IndexWriter:
         chunks: Iterable[Chunk],
         facts: FileFacts = _NO_FACTS,
     ) -> int:
-        """Puts a document in the place of what was at `location`, at once for every reader. Returns its passages."""
+        """Puts a document in the place of what was at `location`, at once for every reader. Returns its passages.
+
+        Passages whose text is as it was keep their vectors.
+        """
         document_id = self.document_id(owner, location)
         title, text = _storable(document.title), _storable(document.text)
         with self._connection:
@@ -139,6 +149,7 @@ class IndexWriter:
             (_INSERT_PASSAGE, (row, n, title, text[chunk.start : chunk.end], *msgspec.structs.astuple(chunk)))
             for n, chunk in enumerate(chunks)
         )
+        self._in_short_transactions(self._carried(owner, location, row))
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute(
@@ -149,6 +160,19 @@ class IndexWriter:
             self._connection.execute("DELETE FROM absent WHERE owner = ? AND location = ?", (owner, location))
         self._remove_leftovers()
         return count
+
+    def _carried(self, owner: str, location: str, row: int | None) -> Iterator[_Statement]:
+        """The vectors of the version that is shown, for the passages of the new one in `row` that have the same text.
+
+        Texts are compared by their hash, so that no more than one of them is in memory.
+        """
+        embedded = {_hash(text): passage for passage, text in self._connection.execute(_EMBEDDED, (owner, location))}
+        if not embedded:
+            return
+        texts = self._connection.execute("SELECT id, text FROM passages WHERE document = ?", (row,))
+        for passage, digest in [(passage, _hash(text)) for passage, text in texts]:
+            if digest in embedded:
+                yield _CARRY_VECTOR, (passage, row, embedded[digest])
 
     def document_id(self, owner: str, location: str) -> str:
         """That of the document at this location, or the one that it will have."""
@@ -253,6 +277,10 @@ def document_id_at(connection: sqlite3.Connection, owner: str, location: str) ->
         if connection.execute(taken, (document_id,)).fetchone() is None:
             return document_id
         name += "\n"
+
+
+def _hash(text: str) -> bytes:
+    return sha256(text.encode()).digest()
 
 
 def _storable(text: str) -> str:
