@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from millstream.database import connect
 from millstream.documents import Document
 from millstream.documents.split import Chunk, split
 from millstream.search import Filter
 from millstream.search.embed.minilm import MiniLM
-from millstream.search.schema import connect
 from millstream.search.sqlite import SqliteIndex
 from millstream.search.vectors import stored
 

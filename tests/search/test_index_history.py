@@ -9,12 +9,12 @@ from bag import Bag
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from millstream.database import connect
 from millstream.documents import Document
 from millstream.documents.split import split
 from millstream.search import EVERYTHING
 from millstream.search.backfill import Backfill
 from millstream.search.lexical import best_matches
-from millstream.search.schema import connect
 from millstream.search.sqlite import SqliteIndex
 from millstream.search.vectors import VectorTable
 

@@ -8,11 +8,12 @@ import pytest
 from bag import Bag
 from search_contract import DOCUMENTS, MODIFIED, SearchContract
 
+from millstream.database import connect
 from millstream.documents.sync import sync
 from millstream.errors import ConfigurationError, NotFound
 from millstream.search.backfill import Backfill
 from millstream.search.query import query_terms, stem
-from millstream.search.schema import MIGRATIONS, connect
+from millstream.search.schema import MIGRATIONS
 from millstream.search.sqlite import SqliteIndex
 
 
@@ -95,13 +96,13 @@ def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "index.db")
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     connection.close()
-    with pytest.raises(ConfigurationError, match="newer version"):
+    with pytest.raises(ConfigurationError, match="newer Millstream"):
         SqliteIndex(tmp_path / "index.db")
 
 
 def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
     (tmp_path / "index.db").write_text("This is not a database, but long enough to be taken for one. " * 20)
-    with pytest.raises(ConfigurationError, match="not a Millstream index"):
+    with pytest.raises(ConfigurationError, match="cannot open the database"):
         SqliteIndex(tmp_path / "index.db")
 
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from millstream.database import connect, migrate
 from millstream.search import EVERYTHING, Filter
-from millstream.search.schema import connect, migrate
+from millstream.search.schema import MIGRATIONS
 from millstream.search.vectors import VectorTable, stored
 
 OWNER = "local"
@@ -29,7 +30,7 @@ def clustered(count: int, seed: int) -> NDArray[np.float32]:
 @pytest.fixture
 def connection(tmp_path: Path) -> sqlite3.Connection:
     connection = connect(tmp_path / "index.db")
-    migrate(connection)
+    migrate(connection, "index.db", MIGRATIONS)
     connection.execute("INSERT INTO models (id, name, dimensions) VALUES (1, 'one', ?), (2, 'two', 3)", (DIMENSIONS,))
     return connection
 

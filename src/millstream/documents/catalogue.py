@@ -9,8 +9,8 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from millstream.database import connect
 from millstream.errors import NotFound
-from millstream.search.schema import connect
 from millstream.search.writer import document_id_at
 
 T = TypeVar("T")

@@ -15,9 +15,9 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from millstream.database import connect
 from millstream.errors import MillstreamError
 from millstream.search.embed import Embedder, Vectors
-from millstream.search.schema import connect
 from millstream.search.vectors import stored
 
 logger = logging.getLogger("millstream")

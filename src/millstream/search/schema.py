@@ -1,12 +1,5 @@
 """The tables of `index.db`, and how a file made by an older version is brought up to date."""
 
-import sqlite3
-from pathlib import Path
-
-from millstream.errors import ConfigurationError
-
-_BUSY_TIMEOUT_S = 10.0
-
 # A document's row is one version of it. While a new version is being written it is `loading` and nobody sees it; then
 # it becomes `ready` and the old one `old` in one transaction, and the old one's passages are removed bit by bit.
 _VERSION_1 = """
@@ -139,62 +132,3 @@ END;
 
 MIGRATIONS = [_VERSION_1, _VERSION_2, _VERSION_3]
 """Script i brings a file from schema version i to i + 1; `PRAGMA user_version` says where a file stands."""
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection in autocommit mode that any one thread at a time may use.
-
-    Raises ConfigurationError when the file is no database.
-    """
-    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA synchronous = NORMAL")
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError:
-        connection.close()
-        raise ConfigurationError(
-            "The file index.db in the data folder is not a Millstream index. Move it away and sync again."
-        ) from None
-    return connection
-
-
-def migrate(connection: sqlite3.Connection) -> None:
-    """Creates the tables or brings them up to date, all or nothing.
-
-    Raises ConfigurationError when the file was made by a newer version.
-    """
-    connection.execute("PRAGMA journal_mode = WAL")
-    if _version(connection) == len(MIGRATIONS):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for script in MIGRATIONS[_version(connection) :]:
-            for statement in _statements(script):
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise ConfigurationError(
-            "The index in the data folder was made by a newer version of Millstream. "
-            "Update Millstream, or choose another data folder."
-        )
-    return version
-
-
-def _statements(script: str) -> list[str]:
-    """The statements of a script, one by one: `executescript` would commit the transaction that we are in."""
-    statements, pending = [], ""
-    for line in script.splitlines(keepends=True):
-        pending += line
-        if sqlite3.complete_statement(pending):
-            statements.append(pending)
-            pending = ""
-    return statements

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from millstream.database import connect, migrate
 from millstream.errors import ModelError, NotFound
 from millstream.search import EVERYTHING, Filter, Match, Passage
 from millstream.search.embed import Embedder
@@ -25,7 +26,7 @@ from millstream.search.fuse import reciprocal_rank_fusion, without_copies
 from millstream.search.lexical import best_matches, coverage
 from millstream.search.query import query_terms
 from millstream.search.rerank import Reranker
-from millstream.search.schema import connect, migrate
+from millstream.search.schema import MIGRATIONS
 from millstream.search.vectors import VectorTable
 from millstream.search.writer import IndexWriter
 
@@ -87,7 +88,7 @@ class SqliteIndex:
         self._vectors = VectorTable(embedder.name) if embedder else None
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = connect(path)
-        migrate(connection)
+        migrate(connection, path.name, MIGRATIONS)
         self._idle = [connection]
         self._threads = ThreadPoolExecutor(READERS, "millstream-search")
 
