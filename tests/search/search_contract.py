@@ -84,6 +84,13 @@ class SearchContract:
         assert ranks == list(range(1, len(ranks) + 1))
         assert all(passage.lexical or passage.semantic for passage in passages)
 
+    async def test_the_scores_of_a_half_fall_with_its_ranks(self, search: Search) -> None:
+        passages = await search.search("paid holiday each year", owner="ann", limit=10)
+        for half in ("lexical", "semantic"):
+            matches = [match for passage in passages if (match := getattr(passage, half))]
+            scores = [match.score for match in sorted(matches, key=lambda match: match.rank)]
+            assert scores == sorted(scores, reverse=True)
+
     async def test_inflected_words_are_found(self, search: Search) -> None:
         assert (await search.search("employee holidays", owner="ann"))[0].title == "Leave"
 

@@ -3,6 +3,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from bag import Bag
@@ -51,6 +52,31 @@ class TestSqliteIndex(SearchContract):
         first = await search.search("holiday", owner="ann")
         assert await again.search("holiday", owner="ann") == first
         await again.close()
+
+
+@pytest.mark.parametrize("only", [None, "lexical", "semantic"])
+async def test_the_score_orders_and_the_halves_scores_measure(
+    tmp_path: Path, only: Literal["lexical", "semantic"] | None
+) -> None:
+    index = SqliteIndex(tmp_path / "index.db", Bag(), only=only)
+    (tmp_path / "docs").mkdir()
+    for name, text in (
+        ("good", "An oak, an oak and an elm."),
+        ("fair", "The ash, the fir, the yew, the bay and an oak."),
+    ):
+        (tmp_path / "docs" / f"{name}.txt").write_text(text)
+    sync([tmp_path / "docs"], index)
+    await Backfill(index.path, index.embedder).run()
+    good, fair = await index.search("oak elm", owner="local")
+    assert (good.uri, fair.uri) == ("docs/good.txt", "docs/fair.txt")
+    assert (good.score, fair.score) == (1.0, pytest.approx(61 / 62, abs=1e-3)), "whatever the halves are"
+    for half in ("lexical", "semantic"):
+        first, second = getattr(good, half), getattr(fair, half)
+        if only in (None, half):
+            assert first.score > 1.5 * second.score
+        else:
+            assert first is second is None
+    await index.close()
 
 
 async def test_a_long_document_comes_back_whole(tmp_path: Path) -> None:

@@ -33,11 +33,18 @@ class Passage(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `source_id` is stable for the same passage of the same document version. `uri` is relative to the folder that was
     synced, never an absolute path. Pages are 1-based; [start, end) are Unicode code points in the document's text.
-    A higher `score` is a better match; scores of different searches cannot be compared. `coverage` can be: the part of
-    the question's terms, weighted by their rarity, that this passage contains, from 0 to 1. Where it is low even for
-    the best passage, the documents hardly speak of what was asked, or in other words: then `semantic` tells.
-    `lexical` and `semantic` say what each half of the search made of it, and `reranked` what the reranker did; absent
-    where it did not find the passage.
+    Three kinds of number say how well a passage fits:
+
+    `score` puts the passages of one search in order, the higher the better, and says nothing else: it is made of ranks
+    (reciprocal rank fusion, from 0 to 1; also where only one half of a search found anything), so that a passage twice
+    as good may score one hundredth more. With a reranker it is the reranker's, and so is `reranked`.
+
+    `lexical` and `semantic` are what each half made of the passage, None where it did not find it. Their scores do
+    measure: BM25 within one search, by its ratio; the cosine between searches as well.
+
+    `coverage` can be compared between searches: the part of the question's terms, weighted by their rarity, that this
+    passage contains, from 0 to 1. Where it is low even for the best passage, the documents hardly speak of what was
+    asked, or in other words: then `semantic` tells.
     """
 
     source_id: str

@@ -149,7 +149,7 @@ class SqliteIndex:
         if semantic and lexical:
             likely = list(self._fused(lexical, semantic))[:FEEDBACK]
             semantic = self._nearest(connection, asked, likely)
-        scores = self._fused(lexical, semantic) if semantic else dict(lexical)
+        scores = self._fused(lexical, semantic)
         rows = _rows(connection, list(scores))
         chosen = without_copies(list(scores), {passage: row[2] for passage, row in rows.items()}, limit)
         covered = coverage(connection, asked.terms, chosen)
@@ -175,8 +175,10 @@ class SqliteIndex:
         )
 
     def _fused(self, lexical: Sequence[tuple[int, float]], semantic: Sequence[tuple[int, float]]) -> dict[int, float]:
+        """Passage → score, best first. A half that found nothing, or was not asked, does not lower the others'."""
         weight = self.embedder.weight if self.embedder else 0.0
-        return reciprocal_rank_fusion([([p for p, _ in lexical], 1.0), ([p for p, _ in semantic], weight)])
+        halves = [([p for p, _ in half], share) for half, share in ((lexical, 1.0), (semantic, weight)) if half]
+        return reciprocal_rank_fusion(halves)
 
     async def _reranked(self, query: str, passages: list[Passage]) -> list[Passage]:
         assert self._reranker is not None
