@@ -53,3 +53,35 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
             lead = len(piece) - len(piece.lstrip())
             yield start + lead, start + lead + len(stripped)
         start = end
+
+
+_FENCED_CODE = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[^\n]*|\Z)", re.DOTALL | re.MULTILINE)
+_BLOCK_BREAK = re.compile(r"\n[ \t>]*\n|\n(?=[ \t>]*(?:[-*+•◦▪●–][ \t]|\d{1,3}[.)][ \t]|#{1,6}[ \t]|\|))")
+_LEAD = re.compile(r"\s*>*[ \t]*(?:(?:[-*+•◦▪●–]|\d{1,3}[.)])[ \t]+)?")
+_HEADING = re.compile(r"\s*#{1,6}[ \t][^\n]*\n?")
+_RULE = re.compile(r"[\s|:+-]*\Z")
+
+
+def statements(markdown: str) -> Iterator[tuple[int, int]]:
+    """[start, end) of each sentence, list item or table row of a Markdown text, without code, headings and markers."""
+    text = _FENCED_CODE.sub(lambda code: "\n" * len(code[0]), markdown)
+    for start, end in blocks(text):
+        if text[start:end].lstrip().startswith("|"):
+            if not _RULE.match(text, start, end):
+                row = text[start:end]
+                yield start + len(row) - len(row.lstrip()), start + len(row.rstrip())
+            continue
+        for sentence_start, sentence_end in sentences(text[start:end]):
+            yield start + sentence_start, start + sentence_end
+
+
+def blocks(text: str) -> Iterator[tuple[int, int]]:
+    """[start, end) of each paragraph, list item and table row, behind its heading and its marker."""
+    start = 0
+    for end in (*(block.start() for block in _BLOCK_BREAK.finditer(text)), len(text)):
+        heading = _HEADING.match(text, start, end)
+        lead = _LEAD.match(text, heading.end() if heading else start, end)
+        begin = lead.end() if lead else start
+        if text[begin:end].strip():
+            yield begin, end
+        start = end

@@ -20,7 +20,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from millstream import __version__
 from millstream.answers.adapt import AnyAnswer, as_answer
 from millstream.answers.chat import ChatAnswer
-from millstream.answers.rag import RagAnswer
 from millstream.conversations import sqlite as conversations_sqlite
 from millstream.database import Database
 from millstream.documents.library import Library
@@ -37,6 +36,7 @@ from millstream.search.backfill import Backfill
 from millstream.search.configure import open_index
 from millstream.search.sqlite import SqliteIndex
 from millstream.server import page
+from millstream.server.answering import create_rag
 from millstream.server.guard import Guard
 from millstream.server.identity import Identify
 from millstream.server.problem import on_error, problem, problem_of
@@ -157,8 +157,8 @@ class Millstream:
 
     def _with_built_in(self, model: ChatModel, index: SqliteIndex) -> Mapping[str, Registered]:
         """The registered answers, also those to come, and behind them the built-in ones over this model and index."""
-        rag = Registered(as_answer(RagAnswer(index, model, self.settings.sources, self.settings.prompts)), model.name)
-        chat = Registered(as_answer(ChatAnswer(model, self.settings.prompts)), model.name)
+        rag = Registered(as_answer(create_rag(index, model, self.settings)), model.name)
+        chat = Registered(as_answer(ChatAnswer(model, self.settings.prompts, self.settings.prompt_tokens)), model.name)
         built_in = {"rag": rag, "chat": chat, "recording": Registered(recording_answer, "recording"), "default": rag}
         self.offered = ChainMap(self.answers, built_in)
         return self.offered

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     hosts: Names = Field((), description="Host names to answer to besides loopback, separated by commas; `*` for any.")
     origins: Names = Field((), description="Origins of other sites whose pages may use the API, separated by commas.")
     sources: int = Field(5, ge=1, le=50, description="How many passages an answer is given at most.")
+    prompt_tokens: int = Field(12_000, ge=1000, description="What a prompt may take, the question itself apart.")
     prompts: Path | None = Field(None, description="Folder whose files replace the built-in prompts of the same name.")
     events_kept_hours: float = Field(24, gt=0, description="How long a run's events are kept after its end.")
     heartbeat: float = Field(15, gt=0, description="A stream silent for so long is sent a heartbeat.")

@@ -1,0 +1,49 @@
+"""Whether the documents speak of what was asked at all: where nothing is near, no model is asked to answer from it."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from millstream.search import Passage
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """From which scores on a passage is near a question.
+
+    By words alone its coverage must reach `coverage`; where meanings are compared too, the best coverage and the best
+    cosine together must reach `together`.
+    """
+
+    coverage: float = 0.28
+    together: float | None = None
+
+
+# Best coverage + best cosine of questions that handbooks answer: 0.8 or more in 79 of 80 cases; of questions about
+# other things: 0 to 0.6. See docs/answers.md.
+MINILM = Reach(together=0.8)
+WORDS_ALONE = Reach()
+
+
+def reach_of(embedder: str) -> Reach:
+    """What is near under the embedder that a setting names.
+
+    Where unrelated texts lie differs from model to model: with one that was not measured, whatever is found is near,
+    and the language model decides.
+    """
+    return {"minilm": MINILM, "none": WORDS_ALONE}.get(embedder, Reach(together=0.0))
+
+
+def nearness(passages: Sequence[Passage]) -> tuple[float, float | None]:
+    """The best coverage and the best cosine among the passages; no cosine where meanings were not compared."""
+    coverage = max((passage.coverage for passage in passages if passage.coverage is not None), default=1.0)
+    return coverage, max((passage.semantic.score for passage in passages if passage.semantic), default=None)
+
+
+def is_near(passages: Sequence[Passage], reach: Reach) -> bool:
+    """Whether one of the passages may answer the question that they were found for."""
+    if not passages:
+        return False
+    coverage, cosine = nearness(passages)
+    if reach.together is None:
+        return coverage >= reach.coverage
+    return coverage + (cosine or 0.0) >= reach.together
