@@ -97,6 +97,12 @@ class Backfill:
         """Runs whenever something is missing, until cancelled. A failure is logged, shown and tried again."""
         if self._embedder is None:
             return
+        try:
+            await self._watch()
+        finally:
+            await asyncio.to_thread(self._thread.shutdown)
+
+    async def _watch(self) -> None:
         watch = await self._in_thread(connect, self._path)
         try:
             seen = None
@@ -108,7 +114,6 @@ class Backfill:
                 await asyncio.sleep(TRY_AGAIN_S if self.progress.state == "failed" else self._look_every_s)
         finally:
             await self._in_thread(watch.close)
-            self._thread.shutdown(wait=False)
 
     async def _in_thread(self, job: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, job, *arguments)
