@@ -25,7 +25,7 @@ FEWEST_WORDS = 4  # telling words of a statement, below which words alone prove 
 QUOTED_WORDS = 3  # shorter quotations are terms, not evidence
 
 _WORD = re.compile(r"[^\W\d_]+")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _QUOTATION = re.compile(r"“([^“”\n]+)”|«([^«»\n]+)»|„([^„“”\n]+)[“”]|\"([^\"\n]+)\"")
 _ELLIPSIS = re.compile(r"\[?(?:…|\.\.\.)\]?")
 # Sentences about the sources rather than from them.
@@ -98,6 +98,13 @@ class Support:
                 unsupported.append(Unsupported(start, end, tuple(missing)))
         return Review(added, unsupported)
 
+    def holds(self, statement: str, numbers: Sequence[int]) -> bool:
+        """Whether most of what the statement says stands in these sources (in all, where none is named)."""
+        said = _Said(statement)
+        sources = [self._sources[n - 1] for n in numbers] or self._sources
+        enough = len(said.words) < FEWEST_WORDS or said.part_in([*sources, self._question]) >= GOOD
+        return enough and not self._missing(said, sources)
+
     def _certain(self, said: "_Said") -> int | None:
         if len(said.words) < FEWEST_WORDS or said.asks:
             return None
@@ -110,7 +117,7 @@ class Support:
     def _missing(self, said: "_Said", sources: Sequence["_Evidence"]) -> list[str]:
         """Numbers and quotations of the statement that neither these sources nor the question hold."""
         among = (*sources, self._question)
-        numbers = [n for n in said.numbers if not any(_readings(n) & source.numbers for source in among)]
+        numbers = [n for n in said.numbers if not any(readings(n) & source.numbers for source in among)]
         quotations = [q for q in said.quotations if not any(source.holds(q) for source in among)]
         return [*numbers, *quotations]
 
@@ -130,7 +137,7 @@ class _Evidence:
         words = _WORD.findall(text.lower())
         self.words = frozenset(words)
         self.stems = frozenset(map(stem, words))
-        self.numbers = frozenset(reading for n in _NUMBER.findall(text) for reading in _readings(n))
+        self.numbers = frozenset(reading for n in NUMBER.findall(text) for reading in readings(n))
         self.numbers |= {str(_NUMBER_WORDS[word]) for word in self.words if word in _NUMBER_WORDS}
         self._plain = _plain(text)
 
@@ -146,7 +153,7 @@ class _Said:
         words = _WORD.findall(text.lower())
         self.text = text
         self.words = frozenset(stem(word) for word in words if not _is_function_word(word))
-        self.numbers = list(dict.fromkeys(_NUMBER.findall(text)))
+        self.numbers = list(dict.fromkeys(NUMBER.findall(text)))
         self.quotations = list(_quotations(text))
         self.asks = text.rstrip("*_ ").endswith(("?", ":"))
         self._function_words = frozenset(filter(_is_function_word, words))
@@ -166,7 +173,7 @@ def _is_function_word(word: str) -> bool:
     return word in STOP_WORDS or len(word) <= 3
 
 
-def _readings(number: str) -> frozenset[str]:
+def readings(number: str) -> frozenset[str]:
     """What a number may mean: "1,000" is a thousand or one, as "1.000" is, and "20.50" is also "20.5"."""
     as_english = number.replace(",", "")
     as_continental = number.replace(".", "").replace(",", ".")

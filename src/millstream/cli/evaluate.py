@@ -1,8 +1,8 @@
-"""`millstream eval`: how good the answers' foundations are, on a judged set of questions."""
+"""`millstream eval`: how good search and answers are, on judged sets of questions."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,53 +12,74 @@ from rich.console import Console
 
 from millstream.cli.index import OWNER
 from millstream.errors import InputError
+from millstream.evaluation.answers import measure_answers
 from millstream.evaluation.corpus import index_corpus, index_folder
-from millstream.evaluation.questions import QuestionSet, read_questions
+from millstream.evaluation.judge import Judge
+from millstream.evaluation.questions import QuestionSet, merged, read_questions
 from millstream.evaluation.report import report
-from millstream.evaluation.results import Results, load, save
+from millstream.evaluation.results import Results, load, save, together
 from millstream.evaluation.retrieval import measure
 from millstream.folder import DataFolder
+from millstream.models import ChatModel
+from millstream.models.configure import create_model
+from millstream.models.timeouts import Timeouts
 from millstream.search import configure
 from millstream.search.backfill import Backfill
 from millstream.search.sqlite import SqliteIndex
+from millstream.server.answering import create_rag
 from millstream.server.settings import Settings, load_settings, provider_environment
 
 Half = Literal["lexical", "semantic"]
 
 
 def evaluate(
-    questions: Annotated[Path, typer.Argument(help="Folder (queries.jsonl, qrels.tsv, corpus.jsonl) or JSONL file.")],
+    questions: Annotated[
+        list[Path], typer.Argument(help="Folders (queries.jsonl, qrels.tsv, corpus.jsonl) or JSONL files.")
+    ],
     indexed: Annotated[
         bool, typer.Option("--indexed", help="Ask the documents in the data folder, not the set's own corpus.")
     ] = False,
     halves: Annotated[
         bool, typer.Option("--halves", help="Measure search by words and by meaning alone too, and compare.")
     ] = False,
+    answers: Annotated[bool, typer.Option("--answers", help="Measure the answers too, not the search alone.")] = False,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="A model that scores the answers: openai/NAME, azure/DEPLOYMENT."),
+    ] = None,
     name: Annotated[str, typer.Option(help="What to call this run in reports.")] = "this run",
     out: Annotated[Path | None, typer.Option(help="Keep the results in this file, question by question.")] = None,
     compare: Annotated[Path | None, typer.Option(help="Results of an earlier run to compare with.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the index; see MILLSTREAM_DATA.")] = None,
 ) -> None:
-    """Measure the search, as it is configured, on judged QUESTIONS. Prints a report in Markdown."""
+    """Measure search and answers, as they are configured, on judged QUESTIONS. Prints a report in Markdown."""
     settings = load_settings(data=data)
     earlier = load(compare) if compare else None
-    runs = asyncio.run(_evaluate(questions, settings, name, indexed=indexed, halves=halves))
+    asked = merged([read_questions(path, own_corpus=not indexed) for path in questions])
+    runs = asyncio.run(
+        _evaluate(asked, settings, name, halves=halves, answers=answers or judge is not None, judge=judge)
+    )
     if out is not None:
         save(runs[0], out)
     typer.echo(report(*runs, *([earlier] if earlier else [])), nl=False)
 
 
-async def _evaluate(path: Path, settings: Settings, name: str, *, indexed: bool, halves: bool) -> list[Results]:
+async def _evaluate(
+    questions: QuestionSet, settings: Settings, name: str, *, halves: bool, answers: bool, judge: str | None
+) -> list[Results]:
     """The run, and with `halves` those of its halves."""
-    questions = read_questions(path, own_corpus=not indexed)
-    if not any(question.judged for question in questions.questions):
-        raise InputError(f"None of the questions in {str(path)!r} says which documents answer it.")
+    judged = any(question.judged for question in questions.questions)
+    if not judged and not answers:
+        raise InputError(f"None of the questions of {questions.name!r} says which documents answer it.")
     folder = DataFolder(settings.data).path
     if questions.corpus is not None:
         folder = DataFolder(index_folder(folder, questions.corpus)).path
     await _prepare(folder, settings, questions)
-    runs = [await _measure(folder, settings, questions, name)]
-    if halves and settings.embedder != "none":
+    runs = [await _measure(folder, settings, questions, name)] if judged else []
+    if answers:
+        answered = await _measure_answers(folder, settings, questions, name, judge)
+        runs = [together(runs[0], answered)] if runs else [answered]
+    if halves and judged and settings.embedder != "none":
         runs.append(await _measure(folder, settings, questions, "words alone", "lexical"))
         runs.append(await _measure(folder, settings, questions, "meaning alone", "semantic"))
     return runs
@@ -92,6 +113,38 @@ async def _measure(
                 configuration=configuration,
                 on_progress=lambda done: show(done, len(questions.questions)),
             )
+
+
+async def _measure_answers(
+    folder: Path, settings: Settings, questions: QuestionSet, name: str, judge: str | None
+) -> Results:
+    async with AsyncExitStack() as opened:
+        index = await opened.enter_async_context(_opened(folder, settings))
+        model = _model(settings.model, settings)
+        opened.push_async_callback(model.close)
+        configuration = {"embedder": settings.embedder, "model": model.name, "sources": str(settings.sources)}
+        referee: Judge | None = None
+        if judge is not None:
+            judging = _model(judge, settings)
+            opened.push_async_callback(judging.close)
+            referee = Judge(judging)
+            configuration["judge"] = judging.name
+        with _progress(f"Answering ({name})") as show:
+            return await measure_answers(
+                lambda asked: create_rag(index, asked, settings),
+                model,
+                questions,
+                name=name,
+                owner=OWNER,
+                configuration=configuration,
+                judge=referee,
+                on_progress=lambda done: show(done, len(questions.questions)),
+            )
+
+
+def _model(name: str, settings: Settings) -> ChatModel:
+    timeouts = Timeouts(settings.connect_timeout, settings.first_token_timeout, settings.between_tokens_timeout)
+    return create_model(name, environ=provider_environment(), timeouts=timeouts, quote_pace=0)
 
 
 @asynccontextmanager

@@ -1,13 +1,13 @@
 """Read a judged set: a folder in the layout of BEIR (Thakur et al. 2021), or one JSONL file.
 
-Folder: `queries.jsonl` ({_id, text, truth?}), `qrels.tsv` (query-id, corpus-id, score; with or without a heading; also
-as `qrels/test.tsv`) and perhaps `corpus.jsonl` ({_id, title?, text}). File: {question, sources?: […], truth?, id?} a
-line. A source, or a corpus id where no corpus is used, is the name of a document as its uri ends (`handbook.pdf`), or
-one page of it (`handbook.pdf#page=12`).
+Folder: `queries.jsonl` ({_id, text, truth?, answerable?}), `qrels.tsv` (query-id, corpus-id, score; with or without a
+heading; also as `qrels/test.tsv`) and perhaps `corpus.jsonl` ({_id, title?, text}). File: {question, sources?: […],
+truth?, id?, answerable?} a line. A source, or a corpus id where no corpus is used, is the name of a document as its uri
+ends (`handbook.pdf`), or one page of it (`handbook.pdf#page=12`).
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,12 +31,13 @@ class Judged(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Question(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`truth` is a reference answer."""
+    """`truth` is a reference answer. One that is not `answerable` should be refused: the documents do not answer it."""
 
     id: str
     text: str
     judged: tuple[Judged, ...] = ()
     truth: str | None = None
+    answerable: bool = True
 
 
 class QuestionSet(msgspec.Struct, frozen=True):
@@ -56,6 +57,7 @@ class _Query(msgspec.Struct):
     text: str
     id: str | int = msgspec.field(name="_id")
     truth: str | None = None
+    answerable: bool = True
 
 
 class _Line(msgspec.Struct):
@@ -63,6 +65,7 @@ class _Line(msgspec.Struct):
     sources: list[str] = []
     truth: str | None = None
     id: str | int | None = None
+    answerable: bool = True
 
 
 class Entry(msgspec.Struct):
@@ -87,6 +90,23 @@ def read_questions(path: Path, *, own_corpus: bool = True) -> QuestionSet:
     return QuestionSet(path.stem, [_from_line(n, line) for n, line in enumerate(lines, 1)])
 
 
+def merged(sets: Sequence[QuestionSet]) -> QuestionSet:
+    """All questions as one set, asked of the one corpus among them. Raises InputError when there are several."""
+    if len(sets) == 1:
+        return sets[0]
+    corpora = [each.corpus for each in sets if each.corpus is not None]
+    if len(corpora) > 1:
+        raise InputError(
+            "Two sets of questions have a corpus of their own. Ask one, or the synced documents (--indexed)."
+        )
+    questions = [
+        msgspec.structs.replace(question, id=f"{each.name}/{question.id}")
+        for each in sets
+        for question in each.questions
+    ]
+    return QuestionSet(" + ".join(each.name for each in sets), questions, next(iter(corpora), None))
+
+
 def read_corpus(path: Path) -> Iterator[Entry]:
     """The entries of a `corpus.jsonl`. Raises InputError."""
     return read_lines(path, Entry)
@@ -99,12 +119,14 @@ def parse_source(name: str) -> Judged:
 
 
 def _question(query: _Query, judged: dict[str, list[Judged]]) -> Question:
-    return Question(str(query.id), query.text, tuple(judged.get(str(query.id), ())), query.truth)
+    found = tuple(judged.get(str(query.id), ()))
+    return Question(str(query.id), query.text, found, query.truth, query.answerable)
 
 
 def _from_line(n: int, line: _Line) -> Question:
     judged = tuple(parse_source(source) for source in line.sources)
-    return Question(str(line.id if line.id is not None else n), line.question, judged, line.truth)
+    name = str(line.id if line.id is not None else n)
+    return Question(name, line.question, judged, line.truth, line.answerable)
 
 
 def _qrels(folder: Path, judged_by: Callable[[str], Judged]) -> dict[str, list[Judged]]:

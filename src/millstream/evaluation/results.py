@@ -55,6 +55,29 @@ class Results(msgspec.Struct, frozen=True):
         return paired_difference([mine for mine, _ in pairs], [their for _, their in pairs])
 
 
+def together(first: Results, other: Results) -> Results:
+    """Both measured the same set: of each question the metrics and details of both, which are different ones."""
+    theirs = {result.id: result for result in other.results}
+    mine = {result.id for result in first.results}
+    joined = [
+        Result(
+            result.id,
+            result.question,
+            result.metrics | theirs[result.id].metrics,
+            result.detail | theirs[result.id].detail,
+        )
+        if result.id in theirs
+        else result
+        for result in first.results
+    ]
+    return msgspec.structs.replace(
+        first,
+        configuration=first.configuration | other.configuration,
+        results=joined + [result for result in other.results if result.id not in mine],
+        seconds=first.seconds + other.seconds,
+    )
+
+
 def save(results: Results, path: Path) -> None:
     """Raises InputError when the file cannot be written."""
     try:
