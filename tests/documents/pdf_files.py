@@ -2,6 +2,7 @@
 
 import ctypes
 import io
+import zlib
 from collections.abc import Sequence
 
 import pypdfium2  # type: ignore[import-untyped]
@@ -66,6 +67,20 @@ def make_drawn_pdf(*contents: str) -> bytes:
             b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
         ]
     return pdf_of(objects)
+
+
+def make_bomb_pdf(megabytes: int) -> bytes:
+    """A page whose content is packed a thousandfold."""
+    packer = zlib.compressobj()
+    packed = b"".join(packer.compress(b" " * 1_000_000) for _ in range(megabytes)) + packer.flush()
+    return pdf_of(
+        [
+            b"<< /Type /Catalog /Pages 2 0 R >>",
+            b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R >>",
+            b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream" % (len(packed), packed),
+        ]
+    )
 
 
 def pdf_of(objects: Sequence[bytes]) -> bytes:

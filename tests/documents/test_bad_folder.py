@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from office_files import make_bomb, make_docx, make_pptx, make_xlsx
-from pdf_files import make_encrypted_pdf, make_pdf, pdf_of
+from pdf_files import make_bomb_pdf, make_encrypted_pdf, make_pdf, pdf_of
 
 from millstream.documents.limits import Limits
 from millstream.documents.pool import ReaderPool
@@ -29,20 +29,37 @@ GOOD = {
     "good.jsonl": b'{"a": 1}\n',
     "wrong suffix.txt": make_pdf([["A PDF that calls itself text."]]),
     "wrong suffix.pdf": b"Text that calls itself a PDF.",
+    "wrong suffix.xlsx": make_docx([("Normal", "A letter that calls itself a workbook.")]),
     "README": b"A text without a suffix.",
+    "odd windows.txt": "Größe und Höhe der Bäume, für alle Straßen gemessen.".encode("cp1252"),
+    "odd wide.csv": "Ort,Höhe\nZürich,408\n".encode("utf-16-le"),
+    "odd mark.md": "# Wälder\n\nBuchen und Eichen.".encode("utf-8-sig"),
+    "odd cyrillic.html": "<html><p>Лес полон деревьев, и каждое дерево выше дома.</p></html>".encode("koi8-r"),
+    "odd japanese.txt": "森には木がたくさんあります。山の上にも木があります。川の水はきれいです。".encode("shift_jis"),
 }
+ODD_WORDS = {"bäume": "windows.txt", "zürich": "wide.csv", "wälder": "mark.md", "деревьев": "cyrillic.html"}
 BAD = {
     "bomb.docx": (make_bomb(megabytes=600), "READ_UNPACKED_MB"),
+    "bomb.pptx": (make_bomb("ppt/presentation.xml", 600), "READ_UNPACKED_MB"),
+    "bomb.pdf": (make_bomb_pdf(3000), "READ_MEMORY_MB"),
     "bomb.xlsx": (make_bomb("xl/workbook.xml", 600), "READ_UNPACKED_MB"),
     "cut.docx": (GOOD["good.docx"][:-800], "damaged or cut off"),
     "cut.pptx": (GOOD["good.pptx"][:5000], "damaged or cut off"),
     "cut.xlsx": (GOOD["good.xlsx"][:-100], "damaged or cut off"),
     "cut.pdf": (b"%PDF-1.7\n" + GOOD["good.pdf"][100:200], "damaged"),
+    "cut.json": (b'{"a": [1, 2', "not JSON"),
+    "cut.jsonl": (b'{"a": 1}\n{"a": ', "Line 2 is not JSON"),
+    "noise.csv": (bytes(range(256)) * 100, "not text"),
+    "noise.html": (bytes(range(256)) * 100, "not text"),
     "deep.json": (b"[" * 200_000, "nested too deeply"),
     "empty.pdf": (b"", "empty"),
     "empty.txt": (b"", "empty"),
     "blank.md": (b" \n\n", "no text"),
     "locked.pdf": (make_encrypted_pdf(), "encrypted"),
+    "locked.docx": (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504) + "EncryptedPackage".encode("utf-16-le"),
+        "without a password",
+    ),
     "loop.pdf": (
         pdf_of([b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [2 0 R 2 0 R] /Count 4000 >>"]),
         "PDF",
@@ -77,8 +94,7 @@ async def test_a_folder_with_everything_in_it_is_synced(
     for name, (data, reason) in BAD.items():
         (folder / name).write_bytes(data)
         expected[name] = reason
-    (folder / "huge.csv").touch()
-    os.truncate(folder / "huge.csv", 200_000_000)  # of which the disk holds nothing
+    write_huge_csv(folder / "huge.csv")
     expected["huge.csv"] = "larger than 100 MB"
     os.mkfifo(folder / "pipe.txt")
     expected["pipe.txt"] = "not a regular file"
@@ -109,6 +125,8 @@ async def test_a_folder_with_everything_in_it_is_synced(
     assert [name for name, reason in expected.items() if reason not in reasons[name]] == []
     assert {document.uri.removeprefix("docs/") for document in await index.documents(owner="local")} == set(GOOD)
     assert report.added == len(GOOD)
+    found = {word: [passage.uri for passage in await index.search(word, owner="local")] for word in ODD_WORDS}
+    assert found == {word: [f"docs/odd {name}"] for word, name in ODD_WORDS.items()}
     assert report.ignored == 3
     assert all(str(tmp_path) not in reason for reason in reasons.values())
 
