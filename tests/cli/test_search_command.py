@@ -49,6 +49,9 @@ def test_without_vectors_it_says_how_many_are_missing(tmp_path: Path) -> None:
         (["--within", "docs/old"], ["docs/old/leave.txt"]),
         (["--format", "markdown"], ["docs/leave.md"]),
         (["--within", "docs/old", "--format", "markdown"], []),
+        (["--since", "2020-01-01"], ["docs/leave.md", "docs/old/leave.txt"]),
+        (["--since", "2020-01-01", "--before", "2020-01-02"], []),
+        (["--before", "2020-01-01T12:00:00"], []),
         (["--within", "docs/old", "--within", "docs/leave.md"], ["docs/leave.md", "docs/old/leave.txt"]),
     ],
 )

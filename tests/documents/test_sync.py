@@ -121,6 +121,25 @@ async def test_a_file_that_became_unreadable_stays_as_it_was(index: SqliteIndex,
     assert [passage.uri for passage in await index.search("dental", owner="local")] == ["docs/plan.pdf"]
 
 
+async def test_a_folder_that_cannot_be_read_is_named_and_what_the_index_has_of_it_stays(
+    index: SqliteIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync([folder], index)
+
+    def scandir(path: Path) -> Any:
+        if path.name == "deep":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    listed = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
+    seen: list[Progress] = []
+    report = sync([folder], index, "local", seen.append)
+    assert report.failed == [Failure("docs/deep", "This folder cannot be read: Permission denied.")]
+    assert (seen[0].uri, seen[0].outcome, seen[0].reason) == ("docs/deep", "failed", report.failed[0].reason)
+    assert "docs/deep/pay.txt" in await uris(index)
+
+
 async def test_hidden_and_unsupported_files_are_ignored(index: SqliteIndex, folder: Path) -> None:
     (folder / ".git").mkdir()
     (folder / ".git" / "x.md").write_text("hidden")

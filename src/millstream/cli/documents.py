@@ -3,10 +3,11 @@
 import asyncio
 import datetime
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import rich.progress
 import typer
 from rich.console import Console
@@ -29,6 +30,9 @@ def sync(
     ] = True,
     again: Annotated[bool, typer.Option("--again", help="Read files though they have not changed.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C, whenever something changes.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="What became of each file, unchanged ones too: one JSON object a line.")
+    ] = False,
     data: DataOption = None,
 ) -> None:
     """Bring the index in step with DOCUMENTS: new and changed files in, deleted ones out.
@@ -42,9 +46,9 @@ def sync(
     try:
         with create_pool(settings) as pool:
             watcher = Watcher(documents, settings.data.resolve(), settings.watch_seconds) if watch else None
-            report = _sync(documents, index, pool, again=again, vectors=vectors)
+            report = _sync(documents, index, pool, again=again, vectors=vectors, json=json)
             while watcher is not None and watcher.wait():
-                report = _sync(documents, index, pool, again=False, vectors=vectors)
+                report = _sync(documents, index, pool, again=False, vectors=vectors, json=json)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     finally:
@@ -53,10 +57,12 @@ def sync(
         raise typer.Exit(1)
 
 
-def _sync(documents: list[Path], index: SqliteIndex, pool: ReaderPool, *, again: bool, vectors: bool) -> Report:
-    with _showing_progress() as show:
+def _sync(
+    documents: list[Path], index: SqliteIndex, pool: ReaderPool, *, again: bool, vectors: bool, json: bool
+) -> Report:
+    with nullcontext(_show_object) if json else _showing_progress() as show:
         report = sync_documents(documents, index, OWNER, show, pool=pool, again=again)
-    typer.echo(summary(report))
+    typer.echo(summary(report), err=json)
     if vectors:
         asyncio.run(_embed(index))
     return report
@@ -129,6 +135,15 @@ def _showing_vectors() -> Iterator[Callable[[Embedding], None]]:
     with rich.progress.Progress(*columns, console=console, transient=True, speed_estimate_period=120) as bar:
         task = bar.add_task("Making vectors; Ctrl-C leaves the rest for later", total=None)
         yield lambda embedding: bar.update(task, completed=embedding.done, total=embedding.total)
+
+
+def _show_object(progress: Progress) -> None:
+    told = {
+        "uri": progress.uri,
+        "outcome": progress.outcome,
+        **({"reason": progress.reason} if progress.reason else {}),
+    }
+    typer.echo(msgspec.json.encode(told).decode())
 
 
 def _show_line(progress: Progress) -> None:

@@ -1,13 +1,14 @@
 """`millstream search`: what the index finds, and why."""
 
 import asyncio
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
 import typer
 
 from millstream.cli.index import OWNER, DataOption, open_index
-from millstream.search import Filter, Match, Passage
+from millstream.search import EVERYTHING, Filter, Match, Passage
 from millstream.search.backfill import missing_vectors
 from millstream.search.sqlite import MAX_LIMIT, SqliteIndex
 
@@ -42,19 +43,27 @@ def search(
     limit: Annotated[int, typer.Option(help="Passages at most.", min=1, max=MAX_LIMIT)] = 5,
     within: Annotated[list[str] | None, typer.Option(help="Only this document, or folder, by its uri.")] = None,
     format: Annotated[list[str] | None, typer.Option(help="Only documents of this format: pdf, markdown, …")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only documents changed on this day or later.")] = None,
+    before: Annotated[datetime | None, typer.Option(help="Only documents changed before this day.")] = None,
     data: DataOption = None,
 ) -> None:
     """Show the passages that fit QUERY best, best first."""
-    where = Filter(within=tuple(within or ()), formats=tuple(format or ()))
+    where = Filter(tuple(within or ()), tuple(format or ()), _milliseconds(since), _milliseconds(before))
     passages, documents, missing = asyncio.run(_search(open_index(data), query, limit, where))
     for n, passage in enumerate(passages, 1):
         typer.echo(_as_json(n, passage, explain) if json else _as_text(n, passage, explain))
     if not documents:
         typer.echo("There are no documents yet. Add some with: millstream sync FOLDER", err=True)
     elif not passages:
-        typer.echo("No passage has any of these words.", err=True)
+        where_looked = "" if where == EVERYTHING else " among the documents that were asked for"
+        typer.echo(f"No passage has any of these words{where_looked}.", err=True)
     if missing and explain:
         typer.echo(f"{missing:,} passages have no vector yet and are found by their words alone.", err=True)
+
+
+def _milliseconds(day: datetime | None) -> int | None:
+    """Since 1970, of a day by this machine's clock."""
+    return None if day is None else int(day.timestamp() * 1000)
 
 
 async def _search(index: SqliteIndex, query: str, limit: int, where: Filter) -> tuple[list[Passage], int, int]:

@@ -169,6 +169,7 @@ class _Sync:
         self._gone = self._without_file(listing, self._known)
         for _, uri, reason in listing.unlisted:
             self._report.failed.append(Failure(uri, reason))
+            self._on_progress(self._progress(uri, _Decided("failed", reason)))
         for file, decided in self._in_order(iter(listing.files.values())):
             self._tell(file, decided)
             self._interlude(self._writer)
