@@ -1,9 +1,10 @@
-"""How search grows: python benchmarks/retrieval.py [--passages 100000] [--folder DIR] [--minilm FILE…]
+"""How search grows: python benchmarks/retrieval.py [--passages 100000] [--at-once] [--folder DIR] [--minilm FILE…]
 
 Synthetic documents of 20 passages: 120 words drawn by Zipf's law, and unit vectors of 384 dimensions from a mixture of
 1,000 clusters in a space of low rank, which is how vectors of real text lie. Questions are five words of one passage,
 none of the 100 most frequent, and a vector near that passage's. CPU is the whole process's, all threads together;
-vectors of questions are given, so their embedding is apart. `--minilm` measures the rate of MiniLM on text files.
+vectors of questions are given, so their embedding is apart. `--at-once` makes the index in few large transactions
+instead of as `sync` does: for a million passages. `--minilm` measures the rate of MiniLM on text files.
 """
 
 import argparse
@@ -30,7 +31,6 @@ from millstream.search.vectors import stored
 DIMENSIONS, RANK, CLUSTERS = 384, 64, 1000
 WORDS, VOCABULARY, FREQUENT, QUESTION_WORDS = 120, 50_000, 100, 5
 PASSAGES_PER_DOCUMENT = 20
-QUESTIONS = 200
 OWNER = "local"
 
 Vectors = NDArray[np.float32]
@@ -61,6 +61,7 @@ class Synthetic:
         self.centres = self.random.standard_normal((CLUSTERS, RANK)).astype(np.float32)
         weights = 1 / np.arange(1, VOCABULARY + 1)
         self.edges = np.cumsum(weights / weights.sum())
+        self.words = [word(rank) for rank in range(VOCABULARY)]
 
     def ranks(self, count: int) -> NDArray[np.int64]:
         return np.minimum(np.searchsorted(self.edges, self.random.random(count)), VOCABULARY - 1)
@@ -71,12 +72,17 @@ class Synthetic:
         return unit(low @ self.basis + 0.5 * self.random.standard_normal((count, DIMENSIONS)).astype(np.float32))
 
     def document(self, n: int) -> tuple[Document, list[Chunk]]:
-        passages = [" ".join(map(word, self.ranks(WORDS))) for _ in range(PASSAGES_PER_DOCUMENT)]
+        passages = self.texts(PASSAGES_PER_DOCUMENT)
         chunks, start = [], 0
         for passage in passages:
             chunks.append(Chunk(start, start + len(passage)))
             start += len(passage) + 1
         return Document(f"Document {n}", "\n".join(passages)), chunks
+
+    def texts(self, count: int) -> list[str]:
+        return [
+            " ".join(self.words[i] for i in row) for row in self.ranks(count * WORDS).reshape(count, WORDS).tolist()
+        ]
 
     def near(self, vector: Vectors) -> Vectors:
         return unit(vector + 0.03 * self.random.standard_normal(DIMENSIONS).astype(np.float32))
@@ -109,6 +115,38 @@ def build(index: SqliteIndex, passages: int, synthetic: Synthetic) -> None:
     fill(index, synthetic)
 
 
+def build_at_once(index: SqliteIndex, passages: int, synthetic: Synthetic, documents: int = 1000) -> None:
+    """The same rows as `build`, in transactions of `documents` documents, the words indexed at the end."""
+    connection = connect(index.path)
+    connection.execute("PRAGMA synchronous = OFF")
+    (trigger,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'passages_added'").fetchone()
+    connection.execute("DROP TRIGGER passages_added")
+    for first in range(0, passages // PASSAGES_PER_DOCUMENT, documents):
+        made = [(n, synthetic.document(n)) for n in range(first, first + documents)]
+        with connection:
+            connection.execute("BEGIN")
+            connection.executemany(
+                "INSERT INTO documents (id, owner, location, document_id, uri, title, version, state, pages) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, 'ready', 0)",
+                ((n + 1, OWNER, f"/{n}", str(n), f"folder{n % 10}/{n}.md", one.title, str(n)) for n, (one, _) in made),
+            )
+            connection.executemany("INSERT INTO texts VALUES (?, 0, ?)", ((n + 1, one.text) for n, (one, _) in made))
+            connection.executemany(
+                'INSERT INTO passages (document, n, title, text, start, "end") VALUES (?, ?, ?, ?, ?, ?)',
+                (
+                    (n + 1, number, one.title, one.text[chunk.start : chunk.end], chunk.start, chunk.end)
+                    for n, (one, chunks) in made
+                    for number, chunk in enumerate(chunks)
+                ),
+            )
+    began = time.process_time()
+    connection.execute("INSERT INTO terms (terms) VALUES ('rebuild')")
+    print(f"index: {time.process_time() - began:.1f} CPU-s for the words of {passages:,} passages, all at once")
+    connection.execute(trigger)
+    connection.close()
+    fill(index, synthetic)
+
+
 def fill(index: SqliteIndex, synthetic: Synthetic) -> None:
     connection = connect(index.path)
     connection.execute("INSERT OR IGNORE INTO models (name, dimensions) VALUES ('synthetic', ?)", (DIMENSIONS,))
@@ -127,12 +165,12 @@ def fill(index: SqliteIndex, synthetic: Synthetic) -> None:
     connection.close()
 
 
-def questions(index: SqliteIndex, synthetic: Synthetic) -> dict[str, NDArray[np.float32]]:
+def questions(index: SqliteIndex, synthetic: Synthetic, count: int) -> dict[str, NDArray[np.float32]]:
     connection = connect(index.path)
     (highest,) = connection.execute("SELECT max(id) FROM passages").fetchone()
     frequent = {word(rank) for rank in range(FREQUENT)}
     asked: dict[str, NDArray[np.float32]] = {}
-    while len(asked) < QUESTIONS:
+    while len(asked) < count:
         row = connection.execute(
             "SELECT text, vector FROM passages JOIN vectors ON passage = id WHERE id = ?",
             (int(synthetic.random.integers(1, highest + 1)),),
@@ -240,6 +278,8 @@ async def measure(path: Path, asked: dict[str, NDArray[np.float32]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--passages", type=int, default=100_000)
+    parser.add_argument("--at-once", action="store_true")
+    parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--folder", type=Path, help="keep the index here, for the next time")
     parser.add_argument("--minilm", type=Path, nargs="*", help="text files to embed")
     options = parser.parse_args()
@@ -250,9 +290,9 @@ def main() -> None:
         path = (options.folder or Path(temporary)) / "index.db"
         synthetic = Synthetic()
         index = SqliteIndex(path, Given())
-        build(index, options.passages, synthetic)
+        (build_at_once if options.at_once else build)(index, options.passages, synthetic)
         print(f"on disk: {path.stat().st_size / 1e6:.0f} MB")
-        asked = questions(index, synthetic)
+        asked = questions(index, synthetic, options.questions)
         asyncio.run(index.close())
         asyncio.run(measure(path, asked))
         index = SqliteIndex(path, Given())
