@@ -10,17 +10,18 @@ from millstream.search import Passage
 class Reach(msgspec.Struct, frozen=True):
     """From which scores on a passage is near a question.
 
-    By words alone its coverage must reach `coverage`; where meanings are compared too, the best coverage and the best
-    cosine together must reach `together`.
+    By words alone the best coverage must reach `coverage`. Where meanings are compared too, the best cosine must reach
+    `cosine`, or it and the best coverage together `together`.
     """
 
     coverage: float = 0.28
     together: float | None = None
+    cosine: float = 1.0
 
 
 # Best coverage + best cosine of questions that handbooks answer: 0.8 or more in 79 of 80 cases; of questions about
 # other things: 0 to 0.6. See docs/answers.md.
-MINILM = Reach(together=0.8)
+MINILM = Reach(together=0.8, cosine=0.6)
 WORDS_ALONE = Reach()
 
 
@@ -46,4 +47,5 @@ def is_near(passages: Sequence[Passage], reach: Reach) -> bool:
     coverage, cosine = nearness(passages)
     if reach.together is None:
         return coverage >= reach.coverage
-    return coverage + (cosine or 0.0) >= reach.together
+    cosine = cosine or 0.0
+    return cosine >= reach.cosine or coverage + cosine >= reach.together
