@@ -31,7 +31,7 @@ WEAK_COVERAGE_OF_ONE_TERM = 0.5
 WEAK_TOGETHER = 0.7
 # Of the best piece's score, a piece must have this much to stand beside it.
 GOOD_ENOUGH = 0.6
-PASSAGE = 0.5  # of a piece's score depends on its passage's
+PASSAGE = 0.7  # of a piece's score depends on its passage's
 IN_TITLE = 0.3  # of a term's weight is left when it names a document rather than what is asked about it
 IN_CONTEXT = 0.4  # …when it stands only in the heading above
 OTHER_DOCUMENT = 0.6  # of a score is left for a document whose title the question names less than another's
