@@ -22,6 +22,7 @@ GOOD = 0.6
 POOR = 0.35  # a mark is wrong when another source is good and certainly better
 NONE = 0.15  # …or no word of the statement is there
 FEWEST_WORDS = 4  # telling words of a statement, below which words alone prove nothing
+ENGLISH_WORDS = 4  # distinct function words that make a source English
 QUOTED_WORDS = 3  # shorter quotations are terms, not evidence
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -32,6 +33,9 @@ _ELLIPSIS = re.compile(r"\[?(?:…|\.\.\.)\]?")
 _ABOUT_SOURCES = re.compile(
     r"\b(?:sources?|documents?|passages?|information|context|mention(?:s|ed)?|provided|sorry|I)\b", re.IGNORECASE
 )
+# Without those that are words of other languages too.
+_AMBIGUOUS = "a am an as at be do don for has her his i if in is it may me no on or s so t was we will"
+_ENGLISH = STOP_WORDS - set(re.findall(r"\w+", _AMBIGUOUS))
 _BELOW_20 = (
     "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
     "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
@@ -136,6 +140,7 @@ class _Evidence:
     def __init__(self, text: str) -> None:
         words = _WORD.findall(text.lower())
         self.words = frozenset(words)
+        self.is_english = len(self.words & _ENGLISH) >= ENGLISH_WORDS
         self.stems = frozenset(map(stem, words))
         self.numbers = frozenset(reading for n in NUMBER.findall(text) for reading in readings(n))
         self.numbers |= {str(_NUMBER_WORDS[word]) for word in self.words if word in _NUMBER_WORDS}
@@ -165,6 +170,8 @@ class _Said:
 
     def comparable_with(self, source: _Evidence) -> bool:
         """Both are in one language: they share function words, as any two texts of some length do."""
+        if source.is_english and len(self._function_words & _ENGLISH) >= 2:
+            return True
         shared = len(self._function_words & source.words)
         return shared >= 2 and shared >= 0.4 * len(self._function_words)
 

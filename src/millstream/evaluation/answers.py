@@ -37,7 +37,7 @@ AT_ONCE = 4  # questions that are answered at a time by a model that somebody el
 
 # What an answer without citations says when it is a refusal.
 _REFUSAL = re.compile(
-    r"\b(?:not|n't|no|nothing|unable|cannot|none|neither)\b.{0,80}?\b(?:find|found|contain\w*|mention\w*|provide\w*|"
+    r"(?:\b(?:not|no|nothing|unable|cannot|none|neither)|n['’]t)\b.{0,80}?\b(?:find|found|contain\w*|mention\w*|provide\w*|"
     r"specif\w*|cover\w*|state\w*|include\w*|information|answer\w*|know|documents?|sources?|say)\b"
     r"|\bfound nothing\b|\bnothing in\b",
     re.IGNORECASE | re.DOTALL,
