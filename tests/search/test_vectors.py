@@ -84,6 +84,27 @@ def test_signs_find_nearly_what_exact_comparison_finds(
     assert sum(shared) >= 0.97 * 200
 
 
+def test_the_more_vectors_there_are_the_more_are_compared_exactly(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("millstream.search.vectors.EXACT_BYTES", 0)
+    monkeypatch.setattr("millstream.search.vectors.CANDIDATES", 10)
+    monkeypatch.setattr("millstream.search.vectors.CANDIDATES_PER_HIT", 1)
+    vectors = clustered(5_000, seed=1)
+    passages = add(connection, vectors, "a")
+    table = VectorTable("one")
+
+    def found(rows_per_candidate: int) -> int:
+        monkeypatch.setattr("millstream.search.vectors.ROWS_PER_CANDIDATE", rows_per_candidate)
+        return sum(
+            len({passages[i] for i in np.argsort(-(vectors @ query))[:10]} & set(nearest(table, connection, query, 10)))
+            for query in clustered(20, seed=2)
+        )
+
+    assert found(1_000_000) < 0.8 * 200
+    assert found(25) >= 0.95 * 200
+
+
 @pytest.mark.parametrize("exact_bytes", [0, 1 << 25])
 def test_a_filter_finds_the_few_among_very_many(
     connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, exact_bytes: int

@@ -20,6 +20,9 @@ from millstream.search.filters import documents_matching
 EXACT_BYTES = 32 * 1024 * 1024  # float32 vectors up to this are kept whole: 21,000 passages of 384 dimensions
 CANDIDATES = 200  # rescored exactly, at least
 CANDIDATES_PER_HIT = 4
+ROWS_PER_CANDIDATE = (
+    1000  # the more vectors, the more of them differ by as few signs: of 1,000,000, 200 miss one in ten
+)
 FEEDBACK_WEIGHT = 0.5  # of the mean of the feedback against the question
 _BLOCK = 32_768  # rows compared at a time
 _FETCH = 2_048  # rows read at a time
@@ -96,7 +99,9 @@ class VectorTable:
         else:
             distances = _hamming(rows, towards)
             distances[~among] = _FARTHEST
-            candidates = _smallest(distances, max(CANDIDATES, CANDIDATES_PER_HIT * limit))
+            candidates = _smallest(
+                distances, max(CANDIDATES, CANDIDATES_PER_HIT * limit, rows.count // ROWS_PER_CANDIDATE)
+            )
         candidates = candidates[among[candidates]]
         found = self._rescored(connection, [int(seq) for seq in rows.seqs[candidates]], query, towards)
         return [(passage, cosine) for passage, cosine in found if cosine >= floor][:limit]

