@@ -449,7 +449,7 @@ async def test_a_mark_of_the_wrong_source_is_put_right_or_dropped(kept: Kept) ->
     assert [(citation.n, citation.start) for citation in cited] == [(1, 0)]
     assert isinstance(kept.events[-1], TextFinished)
     (flag,) = kept.events[-1].unsupported or []
-    assert (flag.start, flag.missing) == (61, ())
+    assert (flag.start, flag.missing) == (57, ())
 
 
 async def test_a_missing_citation_comes_before_the_end_of_the_words(kept: Kept) -> None:
