@@ -31,7 +31,7 @@ WEAK_COVERAGE_OF_ONE_TERM = 0.5
 WEAK_TOGETHER = 0.7
 # Of the best piece's score, a piece must have this much to stand beside it.
 GOOD_ENOUGH = 0.6
-PASSAGE = 0.7  # of a piece's score depends on its passage's
+RANK = 0.2  # the score of the passage ranked n is divided by 1 + RANK · (n − 1)
 IN_TITLE = 0.3  # of a term's weight is left when it names a document rather than what is asked about it
 IN_CONTEXT = 0.4  # …when it stands only in the heading above
 OTHER_DOCUMENT = 0.6  # of a score is left for a document whose title the question names less than another's
@@ -215,7 +215,6 @@ def _scores(
     naming = frozenset[str]().union(*titles)
     named = max(map(len, titles), default=0)
     weights = {t: weight * (IN_TITLE if t in naming else 1) for t, weight in _weights(terms, pieces).items()}
-    best_passage = max((passage.score or 0.0 for passage in passages), default=0.0)
     bonuses = list(_bonuses(question))
     scores = []
     for piece in pieces:
@@ -223,8 +222,7 @@ def _scores(
         score += IN_CONTEXT * sum(weights[term] for term in (piece.context - piece.stems).intersection(terms))
         for pattern, bonus in bonuses:
             score *= bonus if pattern.search(piece.text) else 1
-        if best_passage:
-            score *= 1 - PASSAGE + PASSAGE * (passages[piece.n - 1].score or 0.0) / best_passage
+        score /= 1 + RANK * (piece.n - 1)
         if len(titles[piece.n - 1]) < named:
             score *= OTHER_DOCUMENT
         if _dangles(piece):
