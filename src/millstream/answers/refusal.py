@@ -10,19 +10,20 @@ from millstream.search import Passage
 class Reach(msgspec.Struct, frozen=True):
     """From which scores on a passage is near a question.
 
-    By words alone the best coverage must reach `coverage`. Where meanings are compared too, the best cosine must reach
-    `cosine`, or it and the best coverage together `together`.
+    Where no meaning is near, or none was compared (the vectors of a new document take a while), the best coverage must
+    reach `coverage`. Else the best cosine must reach `cosine`, or it and the best coverage together `together`.
     """
 
     coverage: float = 0.28
-    together: float | None = None
+    together: float = 0.0
     cosine: float = 1.0
 
 
 # Best coverage + best cosine of questions that handbooks answer: 0.8 or more in 79 of 80 cases; of questions about
 # other things: 0 to 0.6. See docs/answers.md.
-MINILM = Reach(together=0.8, cosine=0.6)
+MINILM = Reach(coverage=0.4, together=0.8, cosine=0.6)
 WORDS_ALONE = Reach()
+UNKNOWN = Reach(coverage=0.0)
 
 
 def reach_of(embedder: str) -> Reach:
@@ -31,7 +32,7 @@ def reach_of(embedder: str) -> Reach:
     Where unrelated texts lie differs from model to model: with one that was not measured, whatever is found is near,
     and the language model decides.
     """
-    return {"minilm": MINILM, "none": WORDS_ALONE}.get(embedder, Reach(together=0.0))
+    return {"minilm": MINILM, "none": WORDS_ALONE}.get(embedder, UNKNOWN)
 
 
 def nearness(passages: Sequence[Passage]) -> tuple[float, float | None]:
@@ -45,7 +46,6 @@ def is_near(passages: Sequence[Passage], reach: Reach) -> bool:
     if not passages:
         return False
     coverage, cosine = nearness(passages)
-    if reach.together is None:
+    if cosine is None:
         return coverage >= reach.coverage
-    cosine = cosine or 0.0
     return cosine >= reach.cosine or coverage + cosine >= reach.together
