@@ -27,7 +27,7 @@ MAX_NEAREST = 3  # passages that are offered when nothing fits
 WEAK_COVERAGE = 0.28
 WEAK_COVERAGE_OF_ONE_TERM = 0.5
 # Where meanings were compared: the part of the question that the best piece holds, and the best passage's cosine,
-# together. See docs/answers.md for how it was found.
+# together. See docs/retrieval.md for what it was chosen on.
 WEAK_TOGETHER = 0.7
 # Of the best piece's score, a piece must have this much to stand beside it.
 GOOD_ENOUGH = 0.6
