@@ -19,8 +19,8 @@ class Reach(msgspec.Struct, frozen=True):
     cosine: float = 1.0
 
 
-# Best coverage + best cosine over handbooks: 0.8 or more for 77 of 80 questions that they answer (two of the others had a
-# cosine above 0.6, one a coverage of 0.57 and no cosine), 0 to 0.46 for 16 about other subjects. See docs/retrieval.md.
+# Best coverage + best cosine over handbooks: 0.8 or more for 77 of 80 questions that they answer (two of the others had
+# a cosine above 0.6, one a coverage of 0.57 and no cosine), 0 to 0.46 for 16 about other subjects.
 MINILM = Reach(coverage=0.4, together=0.8, cosine=0.6)
 WORDS_ALONE = Reach()
 UNKNOWN = Reach(coverage=0.0)
