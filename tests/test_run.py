@@ -434,3 +434,45 @@ async def test_leaving_a_generation_closes_the_model_call(kept: Kept) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert talking.calls[0].state == "cancelled"
+
+
+LEAVE = "Employees receive twenty days of paid holiday each calendar year, and they may carry five of them over."
+DENTAL = "The dental plan of the company pays for two check-ups of the teeth a year and for the fillings that follow."
+
+
+async def test_a_mark_of_the_wrong_source_is_put_right_or_dropped(kept: Kept) -> None:
+    kept.run.cite([passage("a", LEAVE), passage("b", DENTAL)])
+    kept.run.write("Employees receive twenty days of paid holiday each year [2][1]. ")
+    kept.run.write("The canteen of the district opens for visitors and neighbours of the offices [2].")
+    kept.run.finish()
+    cited = [event for event in kept.events if isinstance(event, Citation)]
+    assert [(citation.n, citation.start) for citation in cited] == [(1, 0)]
+    assert isinstance(kept.events[-1], TextFinished)
+    (flag,) = kept.events[-1].unsupported or []
+    assert (flag.start, flag.missing) == (57, ())
+
+
+async def test_a_missing_citation_comes_before_the_end_of_the_words(kept: Kept) -> None:
+    kept.run.write("Hello. ")
+    kept.run.cite([passage("a", LEAVE)])
+    kept.run.write("Employees receive twenty days of paid holiday each year.")
+    kept.run.finish()
+    assert [type(event) for event in kept.events[-2:]] == [Citation, TextFinished]
+    added = kept.events[-2]
+    assert isinstance(added, Citation)
+    assert (added.n, added.start, added.end) == (1, 7, 63)
+
+
+async def test_of_a_continued_answer_what_is_new_is_checked() -> None:
+    kept = Kept(continued=partial("Employees receive 99 days. "))
+    kept.run.cite([passage("a", LEAVE)])
+    await kept.run.generate(model([SayText(text="They receive 98 days of paid holiday.")]), PROMPT)
+    kept.run.finish()
+    assert isinstance(kept.events[-1], TextFinished)
+    assert [flag.missing for flag in kept.events[-1].unsupported or []] == [("98",)]
+
+
+async def test_what_an_application_says_without_sources_is_not_checked(kept: Kept) -> None:
+    kept.run.write("There are 99 of them.")
+    kept.run.finish()
+    assert kept.events[-1] == TextFinished(seq=kept.events[-1].seq, at=kept.events[-1].at, reason="stop")

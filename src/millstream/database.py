@@ -47,6 +47,56 @@ def _resolve(calls: Sequence[_Call]) -> None:
         call.resolve()
 
 
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode that any one thread at a time may use.
+
+    WAL with synchronous=NORMAL: what is committed survives the death of the process; a power cut may cost the
+    last moments, never the consistency of the file.
+    Raises ConfigurationError when the file cannot be opened or is no database.
+    """
+    try:
+        connection = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+    except sqlite3.Error as error:
+        raise ConfigurationError(f"cannot open the database {path.name}: {error}") from error
+    return connection
+
+
+def migrate(connection: sqlite3.Connection, name: str, migrations: Sequence[str]) -> None:
+    """Creates the tables of the file called `name` or brings them up to date, all or nothing.
+
+    `migrations[i]` is the script that takes the schema from version i to i + 1; they only ever grow.
+    Raises ConfigurationError when the file was made by a newer version.
+    """
+    version = _schema_version(connection)
+    if version > len(migrations):
+        raise ConfigurationError(
+            f"{name} was written by a newer Millstream (schema {version}, this one knows {len(migrations)}); "
+            "upgrade Millstream or use another MILLSTREAM_DATA folder"
+        )
+    if version == len(migrations):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Read again behind the lock: another process may have opened the same new file and migrated it meanwhile.
+        for script in migrations[_schema_version(connection) :]:
+            for statement in _statements(script):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={len(migrations)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _schema_version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
 def _statements(script: str) -> Iterator[str]:
     """The statements of a script, a trigger's inner ones not separated."""
     statement = ""
@@ -58,22 +108,21 @@ def _statements(script: str) -> Iterator[str]:
 
 
 class Database:
-    """`migrations[i]` is the script that takes the schema from version i to i + 1; they only ever grow.
-
-    WAL with synchronous=NORMAL: what is committed survives the death of the process; a power cut may cost the
-    last moments, never the consistency of the file.
-    """
+    """The file at `path`, with the schema that `migrations` make, see `migrate`."""
 
     def __init__(self, path: Path, migrations: Sequence[str]) -> None:
         self.path = path
-        self._migrations = migrations
         self._jobs: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._gathered: list[_Call] = []
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="millstream-db-read")
         self._read_connection: sqlite3.Connection | None = None
         self._closed = False
         connection = self._connect()
-        self._migrate(connection)
+        try:
+            migrate(connection, path.name, migrations)
+        except BaseException:
+            connection.close()
+            raise
         self._thread = threading.Thread(
             target=self._write_loop, args=(connection,), name="millstream-db-write", daemon=True
         )
@@ -121,39 +170,10 @@ class Database:
         self._reader.shutdown()
 
     def _connect(self) -> sqlite3.Connection:
-        try:
-            connection = sqlite3.connect(
-                self.path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
-            )
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-            connection.execute("PRAGMA foreign_keys=ON")
-        except sqlite3.Error as error:
-            raise ConfigurationError(f"cannot open the database {self.path.name}: {error}") from error
+        connection = connect(self.path)
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        connection.execute("PRAGMA foreign_keys=ON")
         return connection
-
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(self._migrations):
-            raise ConfigurationError(
-                f"{self.path.name} was written by a newer Millstream (schema {version}, this one knows "
-                f"{len(self._migrations)}); upgrade Millstream or use another MILLSTREAM_DATA folder"
-            )
-        if version == len(self._migrations):
-            return
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            # Read again behind the lock: another process may have opened the same new file and migrated it meanwhile.
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            for script in self._migrations[version:]:
-                for statement in _statements(script):
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version={len(self._migrations)}")
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.close()
-            raise
 
     def _read(self, job: Job[T]) -> T:
         if self._read_connection is None:

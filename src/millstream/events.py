@@ -114,10 +114,22 @@ class Data(Event, tag="data", kw_only=True):
     key: str | None = None
 
 
-class TextFinished(Event, tag="text.finished", kw_only=True, gc=False):
-    """The words are complete; what follows is extra."""
+class Unsupported(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The statement [start, end) of the answer, in Unicode code points, does not stand in the sources.
+
+    `missing` are its numbers and quotations that are not in them; absent when its words as a whole are not.
+    """
+
+    start: int
+    end: int
+    missing: tuple[str, ...] = ()
+
+
+class TextFinished(Event, tag="text.finished", kw_only=True):
+    """The words are complete; what follows is extra. `unsupported` is None when there is nothing to flag."""
 
     reason: FinishReason
+    unsupported: list[Unsupported] | None = None
 
 
 class Followups(Event, tag="followups", kw_only=True):

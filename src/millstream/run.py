@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from millstream.citations import CitationMarks
+from millstream.citations import CitationMarks, Mark
 from millstream.errors import ModelError, RunError
 from millstream.events import (
     AnyEvent,
@@ -28,6 +28,7 @@ from millstream.events import (
     TextFinished,
     ToolFinished,
     ToolStarted,
+    Unsupported,
     Usage,
 )
 from millstream.models import ChatMessage, ChatModel, Finish, Prompt, Reasoning, Text, TokenUsage
@@ -35,6 +36,7 @@ from millstream.producer import Producer
 from millstream.request import RunOptions
 from millstream.search import Passage
 from millstream.snapshot import Message
+from millstream.support import Cited, Support
 
 # A model call is tried this often in all; the waits between, unless the provider says how long, double from the first.
 MODEL_TRIES = 4
@@ -97,6 +99,10 @@ class Run:
         self._sleep = sleep
         self._marks: CitationMarks | None = None
         self._mark_offset = 0
+        self._support: Support | None = None  # None where nothing is cited, or only quoted
+        self._said: list[str] = []  # the answer from `_said_offset` on, as far as there are sources to check it against
+        self._said_offset = 0
+        self._cited: list[Cited] = []
         self._steps = 0
         self._tools = 0
         self._reason: FinishReason = "stop"
@@ -125,7 +131,11 @@ class Run:
             )
 
     def cite(self, passages: Sequence[Passage]) -> None:
-        """Makes passages available as sources, numbered from 1 on, and turns `[n]` in later words into citations."""
+        """Makes passages available as sources, numbered from 1 on, and turns `[n]` in later words into citations.
+
+        Each citation is checked when it is written, the whole answer when its words are finished: see `support`.
+        """
+        self._write_rest_of_marks()
         for passage in passages:
             self._sources[passage.source_id] = len(self._sources) + 1
             self._producer.write(
@@ -144,9 +154,12 @@ class Run:
                     score=passage.score,
                 )
             )
-        self._write_rest_of_marks()
         self._marks = CitationMarks(len(self._sources))
         self._mark_offset = self._producer.text_length
+        if self._support is None:
+            self._support = Support(self.question)
+            self._said_offset = self._mark_offset
+        self._support.add(passages)
 
     def data(self, name: str, data: Any, key: str | None = None) -> None:
         """The application's own event; the same name and key replaces."""
@@ -195,14 +208,36 @@ class Run:
             return
         self._write_rest_of_marks()
         self.finished = True
-        self._producer.write(TextFinished(reason=reason or self._reason))
+        self._producer.write(TextFinished(reason=reason or self._reason, unsupported=self._review()))
 
-    def _write_piece(self, piece: Any) -> None:
+    def _write_piece(self, piece: str | Mark) -> None:
         if isinstance(piece, str):
             self._producer.text(piece)
+            self._said.append(piece)
         else:
-            offset = self._mark_offset
-            self._producer.write(Citation(n=piece.n, start=piece.start + offset, end=piece.end + offset))
+            self._cite(piece.n, piece.start + self._mark_offset, piece.end + self._mark_offset)
+
+    def _cite(self, n: int, start: int, end: int) -> None:
+        """Writes the citation, if it is right: of the source that it names, or of the one that certainly is meant."""
+        if self._support is not None:
+            self._said = ["".join(self._said)]
+            statement = self._said[0][start - self._said_offset : end - self._said_offset]
+            source = self._support.corrected(n, statement)
+            cited = Cited(source or 0, start, end)
+            if source is None or cited in self._cited:
+                return
+            n = source
+            self._cited.append(cited)
+        self._producer.write(Citation(n=n, start=start, end=end))
+
+    def _review(self) -> list[Unsupported] | None:
+        """Adds the citations that are missing for certain. Returns what of the answer does not stand in the sources."""
+        if self._support is None:
+            return None
+        review = self._support.review("".join(self._said), self._cited, self._said_offset)
+        for cited in review.added:
+            self._producer.write(Citation(n=cited.n, start=cited.start, end=cited.end))
+        return list(review.unsupported) or None
 
     def _write_rest_of_marks(self) -> None:
         if self._marks is not None:
@@ -238,6 +273,8 @@ class Run:
         """
         if self.continued is not None and not model.quotes:
             prompt = self._continue(self.continued, prompt)
+        if model.quotes:
+            self._support = None
         async with aclosing(self._call(model, prompt)) as outputs:
             async for output in outputs:
                 if type(output) is Text:
@@ -255,7 +292,7 @@ class Run:
             n = numbers.get(citation.n)
             if n is not None:
                 self._producer.write(Citation(n=n, start=citation.start + offset, end=citation.end + offset))
-        self._mark_offset = self._producer.text_length
+        self._mark_offset = self._said_offset = self._producer.text_length
         more = (ChatMessage("assistant", partial.content), ChatMessage("user", CONTINUE))
         return msgspec.structs.replace(prompt, messages=(*prompt.messages, *more))
 

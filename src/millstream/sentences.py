@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 # A terminator and what may close behind it: quotes, brackets, emphasis. Latin ones need white space to
 # follow.
@@ -53,3 +54,57 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
             lead = len(piece) - len(piece.lstrip())
             yield start + lead, start + lead + len(stripped)
         start = end
+
+
+_FENCED_CODE = re.compile(r"^[ \t>]*(```|~~~).*?(?:^[ \t>]*\1[^\n]*|\Z)", re.DOTALL | re.MULTILINE)
+_BLOCK_BREAK = re.compile(r"\n[ \t>]*\n|\n(?=[ \t>]*(?:[-*+•◦▪●–][ \t]|\d{1,3}[.)][ \t]|#{1,6}[ \t]|\|))")
+_HEADING = re.compile(r"[\s>]*#{1,6}[ \t][^\n]*\n?")
+_MARKER = re.compile(r"(?:[-*+•◦▪●–]|\d{1,3}[.)])[ \t]+")
+_BLANK = re.compile(r"[\s>]*")
+_RULE = re.compile(r"[\s|:+-]*\Z")
+
+BlockKind = Literal["prose", "item", "row", "rule"]
+
+
+class Block(NamedTuple):
+    """[start, end) of a paragraph or list item, without its marker, or of a table row or the rule below its heading."""
+
+    start: int
+    end: int
+    kind: BlockKind
+
+
+def statements(markdown: str) -> Iterator[tuple[int, int]]:
+    """[start, end) of each sentence, list item or table row of a Markdown text, without code, headings and markers."""
+    text = without_code(markdown)
+    for block in blocks(text):
+        if block.kind == "row":
+            yield block.start, block.end
+        elif block.kind != "rule":
+            for start, end in sentences(text[block.start : block.end]):
+                yield block.start + start, block.start + end
+
+
+def without_code(markdown: str) -> str:
+    """The same text, as long as before, with empty lines in the place of fenced code."""
+    return _FENCED_CODE.sub(lambda code: "\n" * len(code[0]), markdown)
+
+
+def blocks(text: str) -> Iterator[Block]:
+    """The blocks of a text in their order; headings are left out."""
+    start = 0
+    for end in (*(block.start() for block in _BLOCK_BREAK.finditer(text)), len(text)):
+        heading = _HEADING.match(text, start, end)
+        begin = _skip(_BLANK, text, heading.end() if heading else start, end)
+        last = begin + len(text[begin:end].rstrip())
+        if text.startswith("|", begin, last):
+            yield Block(begin, last, "rule" if _RULE.match(text, begin, last) else "row")
+        elif last > begin:
+            content = _skip(_MARKER, text, begin, last)
+            yield Block(content, last, "item" if content > begin else "prose")
+        start = end
+
+
+def _skip(pattern: re.Pattern[str], text: str, start: int, end: int) -> int:
+    match = pattern.match(text, start, end)
+    return match.end() if match else start

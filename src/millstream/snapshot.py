@@ -23,6 +23,7 @@ from millstream.events import (
     TextFinished,
     ToolFinished,
     ToolStarted,
+    Unsupported,
     Usage,
     decode,
 )
@@ -103,6 +104,7 @@ class Message(msgspec.Struct, omit_defaults=True):
     sources: list[SourceState]
     citations: list[CitationState]
     followups: list[str]
+    unsupported: list[Unsupported] | None = None
     reasoning: str | None = None
     tools: list[ToolState] | None = None
     data: list[DataState] | None = None
@@ -143,6 +145,7 @@ class Fold:
         self._followups: list[str] = []
         self._usage: UsageState | None = None
         self._reason: FinishReason | None = None
+        self._unsupported: list[Unsupported] | None = None
         self._error: ErrorState | None = None
         self._seen: int | None = None
 
@@ -203,6 +206,7 @@ class Fold:
                 self._data[event.name, event.key] = DataState(event.name, event.data, event.key)
             case TextFinished():
                 self._reason = event.reason
+                self._unsupported = event.unsupported
             case Followups():
                 self._followups = list(event.questions)
             case Usage():
@@ -241,6 +245,7 @@ class Fold:
                 sources=[self._sources[n] for n in sorted(self._sources)],
                 citations=list(citations),
                 followups=list(self._followups),
+                unsupported=self._unsupported,
                 tools=[msgspec.structs.replace(tool) for tool in self._tools.values()] or None,
                 data=list(self._data.values()) or None,
                 usage=self._usage,

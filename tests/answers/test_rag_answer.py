@@ -5,7 +5,9 @@ import pytest
 from told_answer import tell, text_of
 
 from millstream.answers import rag
-from millstream.answers.rag import NO_DOCUMENTS, RagAnswer, parse_followups
+from millstream.answers.budget import message_tokens
+from millstream.answers.followups import parse_followups
+from millstream.answers.rag import NO_DOCUMENTS, NO_ROOM, RagAnswer
 from millstream.documents.sync import sync
 from millstream.errors import ConfigurationError
 from millstream.events import (
@@ -24,6 +26,7 @@ from millstream.models.script import Refused, SayText, Script, ScriptedCall, Sta
 from millstream.models.scripted import ScriptedModel
 from millstream.request import RunOptions
 from millstream.search.sqlite import SqliteIndex
+from millstream.snapshot import fold
 
 
 @pytest.fixture
@@ -137,6 +140,7 @@ async def test_without_a_model_sentences_are_quoted_and_cited(index: SqliteIndex
 async def test_without_a_match_it_says_so_and_cites_nothing(index: SqliteIndex, tmp_path: Path) -> None:
     events = await tell(RagAnswer(index, ExtractiveModel(0)), "quantum entanglement", folder=tmp_path)
     assert text_of(events) == NOT_FOUND
+    assert isinstance(events[-1], RunFinished)
     assert [event.label for event in events if isinstance(event, StepFinished)] == ["Found no related passages"]
     assert not [event for event in events if isinstance(event, Source | Citation)]
 
@@ -159,6 +163,86 @@ async def test_a_folder_of_prompts_replaces_the_built_in_ones(index: SqliteIndex
     assert model.calls[0].prompt.messages[0].content == "Speak like a pirate."
     with pytest.raises(ConfigurationError, match="MILLSTREAM_PROMPTS"):
         RagAnswer(index, model, prompts=tmp_path / "nowhere")
+
+
+async def test_no_model_is_asked_when_nothing_is_near(index: SqliteIndex, tmp_path: Path) -> None:
+    model = says("Paris, of course.")
+    question = "Which year-round festivals of Paris would you recommend to a family of five with a dog?"
+    events = await tell(RagAnswer(index, model), question, folder=tmp_path)
+    assert (text_of(events), list(model.calls)) == (NOT_FOUND, [])
+    (step,) = [event for event in events if isinstance(event, StepFinished)]
+    assert step.label == "Found nothing that is near enough to answer this"
+    assert step.detail is not None
+    assert step.detail["nearest"]["coverage"] < 0.28
+    assert not [event for event in events if isinstance(event, Source | Followups)]
+
+
+async def test_a_prompt_keeps_to_its_tokens(index: SqliteIndex, tmp_path: Path) -> None:
+    long = "We talked about the holiday before, at length. " * 200
+    for tokens in (400, 1000, 1500, 12_000):
+        model = says("holiday", "Twenty.", "[]")
+        answer = RagAnswer(index, model, prompt_tokens=tokens)
+        await tell(answer, "paid holiday", long, "and then?", long, "How many days of holiday?", folder=tmp_path)
+        asked = [call.prompt.messages for call in model.calls]
+        assert len(asked) == 3
+        assert [message_tokens(messages) <= tokens for messages in asked] == [True] * 3
+        assert len(asked[1]) == (6 if tokens == 12_000 else 2)
+
+
+async def test_a_question_that_leaves_no_room_is_told_so(index: SqliteIndex, tmp_path: Path) -> None:
+    model = says("Twenty.")
+    answer = RagAnswer(index, model, prompt_tokens=1000)
+    events = await tell(answer, "paid holiday for employees each year " * 120, folder=tmp_path)
+    assert (text_of(events), list(model.calls)) == (NO_ROOM, [])
+
+
+async def test_copies_of_a_document_are_one_source(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "docs" / f"{name}.md").write_text("Employees receive twenty days of paid holiday each year.")
+    index = SqliteIndex(tmp_path / "index.db")
+    sync([tmp_path / "docs"], index)
+    events = await tell(RagAnswer(index, says("Yes.", "[]")), "paid holiday", folder=tmp_path)
+    await index.close()
+    assert len([event for event in events if isinstance(event, Source)]) == 1
+
+
+async def test_neighbours_are_one_source(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    text = "\n".join(f"Rule {n} says that holiday number {n} is paid for everybody who works here." for n in range(25))
+    (tmp_path / "docs" / "rules.md").write_text(text)
+    index = SqliteIndex(tmp_path / "index.db")
+    sync([tmp_path / "docs"], index)
+    events = await tell(RagAnswer(index, says("Yes.", "[]")), "which holiday is paid?", folder=tmp_path)
+    await index.close()
+    (source,) = [event for event in events if isinstance(event, Source)]
+    assert (source.start, source.end) == (0, len(text))
+
+
+async def test_without_a_model_the_documents_say_what_to_ask_next(index: SqliteIndex, tmp_path: Path) -> None:
+    (tmp_path / "docs" / "sick.md").write_text(
+        "# Rules\n\n## Sick leave\n\nHoliday is given back to employees who fall ill during paid holiday."
+    )
+    sync([tmp_path / "docs"], index)
+    events = await tell(RagAnswer(index, ExtractiveModel(0)), "What about paid holiday?", folder=tmp_path)
+    (followups,) = [event for event in events if isinstance(event, Followups)]
+    assert "What do the documents say about “Sick leave”?" in followups.questions
+
+
+async def test_what_does_not_stand_in_the_sources_is_flagged(index: SqliteIndex, tmp_path: Path) -> None:
+    words = "Employees receive 25 days of paid holiday each year [1]. Employees receive paid holiday each year."
+    events = await tell(RagAnswer(index, says(words, "[]")), "How many days of holiday?", folder=tmp_path)
+    text = text_of(events)
+    (finished,) = [event for event in events if isinstance(event, TextFinished)]
+    assert finished.unsupported is not None
+    (wrong,) = finished.unsupported
+    assert (text[wrong.start : wrong.end], wrong.missing) == (
+        "Employees receive 25 days of paid holiday each year.",
+        ("25",),
+    )
+    added = [event for event in events if isinstance(event, Citation)][-1]
+    assert text[added.start : added.end] == "Employees receive paid holiday each year."
+    assert fold(events).message.unsupported == finished.unsupported
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,21 @@ def test_sync_says_what_it_did(folder: Path) -> None:
     assert (second.stdout, second.stderr) == ("0 added, 0 changed, 1 unchanged, 0 removed, 0 failed\n", "")
 
 
+def test_sync_tells_of_each_file(folder: Path) -> None:
+    CliRunner().invoke(app, ["sync", str(folder)])
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7 no more")
+    (folder / "new.md").write_text("New things.")
+    result = CliRunner().invoke(app, ["sync", str(folder), "--json"])
+    told = {line["uri"]: line for line in map(json.loads, result.stdout.splitlines())}
+    assert {uri: line["outcome"] for uri, line in told.items()} == {
+        "docs/broken.pdf": "failed", "docs/leave.md": "unchanged", "docs/new.md": "added",
+    }  # fmt: skip
+    assert told["docs/broken.pdf"]["reason"] == "This is not a PDF, or it is damaged."
+    assert result.stderr == "1 added, 0 changed, 1 unchanged, 0 removed, 1 failed\n"
+
+
 def test_sync_names_what_failed_and_exits_with_1(folder: Path) -> None:
-    (folder / "broken.pdf").write_bytes(b"no pdf")
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7 no more")
     result = CliRunner().invoke(app, ["sync", str(folder)])
     assert result.exit_code == 1
     assert "failed: docs/broken.pdf: This is not a PDF, or it is damaged." in result.stderr

@@ -42,6 +42,9 @@ def test_a_recording_that_is_not_utf_8_is_refused_by_its_line(tmp_path: Path) ->
     assert error.startswith("millstream: run.ndjson, line 1: not an event of a run (")
 
 
+OPENING_ERROR = "millstream: cannot open the database index.db: unable to open database file\n"
+
+
 def test_an_index_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "data" / "index.db").mkdir(parents=True)
-    assert millstream(tmp_path, "search", "x") == (1, "millstream: unable to open database file\n")
+    assert millstream(tmp_path, "search", "x") == (2, OPENING_ERROR)

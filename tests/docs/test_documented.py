@@ -1,7 +1,9 @@
 """Every event, setting, route, command, option and error code is documented, and every documented one exists."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -11,7 +13,7 @@ from millstream import events
 from millstream.cli import app
 from millstream.errors import MODEL_ERROR_STATUS
 from millstream.server import page
-from millstream.server.routes import conversations, runs, status, websocket
+from millstream.server.routes import conversations, documents, runs, status, websocket
 from millstream.server.settings import Settings
 from millstream.snapshot import Message
 
@@ -60,7 +62,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def test_every_route_is_documented_and_every_documented_one_exists() -> None:
-    routes = [*runs.routes, *conversations.routes, *status.routes, *websocket.routes, *page.routes]
+    routes = [*runs.routes, *conversations.routes, *documents.routes, *status.routes, *websocket.routes, *page.routes]
     existing = {("GET", "/health")}
     for route in routes:
         if isinstance(route, WebSocketRoute):
@@ -74,16 +76,24 @@ def test_every_route_is_documented_and_every_documented_one_exists() -> None:
     assert documented == existing
 
 
+def commands_of(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands_of(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name, command
+
+
 def test_every_command_and_option_is_documented_and_every_documented_one_exists() -> None:
     text = (DOCS / "commands.md").read_text()
     group = typer.main.get_command(app)
     existing = {
         name: {max(option.opts, key=len) for option in command.params if option.param_type_name == "option"}
         | {option.secondary_opts[0] for option in command.params if option.secondary_opts}
-        for name, command in group.commands.items()  # type: ignore[attr-defined]
+        for name, command in commands_of(group)
     }
     existing["ask"].discard("--stream")  # the default: only its opposite is of interest
-    sections = re.findall(r"^## millstream (\w+)\n\n`millstream \w+ (.*)`$", text, flags=re.MULTILINE)
+    sections = re.findall(r"^###? millstream ([\w ]+)\n\n`millstream \1 (.*)`$", text, flags=re.MULTILINE)
     documented = {name: set(re.findall(r"--[a-z-]+", usage)) for name, usage in sections}
     assert documented == existing
 

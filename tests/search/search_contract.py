@@ -1,5 +1,5 @@
 """What every search engine of ours must do. A test module subclasses it and provides the fixture `search`, filled with
-`DOCUMENTS`: owner → name → text."""
+`DOCUMENTS`: owner → name → text, below `docs`; each was modified when `MODIFIED` says."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from millstream.search import Search
+from millstream.search import Filter, Search
 
 DOCUMENTS = {
     "ann": {
@@ -17,6 +17,8 @@ DOCUMENTS = {
     },
     "bob": {"leave.md": "# Leave\n\nBob alone has a sabbatical of one year, and a holiday."},
 }
+
+MODIFIED = {"leave.md": 1_600_000_000_000, "pay.md": 1_700_000_000_000, "parking.txt": 1_750_000_000_000}
 
 
 class SearchContract:
@@ -42,6 +44,52 @@ class SearchContract:
         assert await search.search("holiday", owner="nobody") == []
         counts = [await search.document_count(owner=owner) for owner in ("ann", "bob", "nobody")]
         assert counts == [3, 1, 0]
+
+    @pytest.mark.parametrize(
+        ("where", "found"),
+        [
+            (Filter(), {"leave.md", "pay.md"}),
+            (Filter(within=("docs",)), {"leave.md", "pay.md"}),
+            (Filter(within=("docs/",)), {"leave.md", "pay.md"}),
+            (Filter(within=("docs/pay.md",)), {"pay.md"}),
+            (Filter(within=("docs/parking.txt", "docs/leave.md")), {"leave.md"}),
+            (Filter(within=("doc",)), set()),
+            (Filter(within=("docs/pay",)), set()),
+            (Filter(formats=("markdown",)), {"leave.md", "pay.md"}),
+            (Filter(formats=("Markdown", "pdf")), {"leave.md", "pay.md"}),
+            (Filter(formats=("text",)), set()),
+            (Filter(modified_from=MODIFIED["pay.md"]), {"pay.md"}),
+            (Filter(modified_before=MODIFIED["pay.md"]), {"leave.md"}),
+            (Filter(formats=("markdown",), modified_from=1, modified_before=2), set()),
+        ],
+    )
+    async def test_a_filter_restricts_which_documents_are_searched(
+        self, search: Search, where: Filter, found: set[str]
+    ) -> None:
+        passages = await search.search("paid each year", owner="ann", where=where)
+        assert {passage.uri for passage in passages} == {f"docs/{name}" for name in found}
+
+    async def test_a_filter_is_applied_before_the_limit(self, search: Search) -> None:
+        best = (await search.search("paid year", owner="ann", limit=1))[0].uri
+        (other,) = {"docs/leave.md", "docs/pay.md"} - {best}
+        passages = await search.search("paid year", owner="ann", limit=1, where=Filter(within=(other,)))
+        assert [passage.uri for passage in passages] == [other]
+
+    async def test_a_filter_opens_nothing_of_another_owner(self, search: Search) -> None:
+        assert await search.search("sabbatical", owner="ann", where=Filter(within=("docs/leave.md",))) == []
+
+    async def test_each_half_of_the_search_says_what_it_made_of_a_passage(self, search: Search) -> None:
+        passages = await search.search("paid holiday", owner="ann")
+        ranks = sorted(passage.lexical.rank for passage in passages if passage.lexical)
+        assert ranks == list(range(1, len(ranks) + 1))
+        assert all(passage.lexical or passage.semantic for passage in passages)
+
+    async def test_the_scores_of_a_half_fall_with_its_ranks(self, search: Search) -> None:
+        passages = await search.search("paid holiday each year", owner="ann", limit=10)
+        for half in ("lexical", "semantic"):
+            matches = [match for passage in passages if (match := getattr(passage, half))]
+            scores = [match.score for match in sorted(matches, key=lambda match: match.rank)]
+            assert scores == sorted(scores, reverse=True)
 
     async def test_inflected_words_are_found(self, search: Search) -> None:
         assert (await search.search("employee holidays", owner="ann"))[0].title == "Leave"

@@ -1,27 +1,39 @@
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from search_contract import DOCUMENTS, SearchContract
+from bag import Bag
+from search_contract import DOCUMENTS, MODIFIED, SearchContract
 
+from millstream.database import connect
 from millstream.documents.sync import sync
 from millstream.errors import ConfigurationError, NotFound
+from millstream.search.backfill import Backfill
 from millstream.search.query import query_terms, stem
-from millstream.search.schema import MIGRATIONS, connect
+from millstream.search.schema import MIGRATIONS
 from millstream.search.sqlite import SqliteIndex
 
 
-@pytest.fixture
-async def search(tmp_path: Path) -> AsyncIterator[SqliteIndex]:
-    index = SqliteIndex(tmp_path / "index.db")
+@pytest.fixture(params=["words", "words and meaning", "signs"])
+async def search(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[SqliteIndex]:
+    """The same documents, searched by words alone, by both halves, and as if there were too many for exact search."""
+    if request.param == "signs":
+        monkeypatch.setattr("millstream.search.vectors.EXACT_BYTES", 0)
+    index = SqliteIndex(tmp_path / "index.db", None if request.param == "words" else Bag())
     for owner, documents in DOCUMENTS.items():
         folder = tmp_path / owner / "docs"
         folder.mkdir(parents=True)
         for name, text in documents.items():
             (folder / name).write_text(text)
+            os.utime(folder / name, ns=(MODIFIED[name] * 1_000_000, MODIFIED[name] * 1_000_000))
         sync([folder], index, owner)
+    await Backfill(index.path, index.embedder).run()
     yield index
     await index.close()
 
@@ -36,10 +48,35 @@ class TestSqliteIndex(SearchContract):
             await search.document(passage.document_id, owner="bob")
 
     async def test_the_index_is_there_after_a_restart(self, search: SqliteIndex) -> None:
-        again = SqliteIndex(search.path)
+        again = SqliteIndex(search.path, search.embedder)
         first = await search.search("holiday", owner="ann")
         assert await again.search("holiday", owner="ann") == first
         await again.close()
+
+
+@pytest.mark.parametrize("only", [None, "lexical", "semantic"])
+async def test_the_score_orders_and_the_halves_scores_measure(
+    tmp_path: Path, only: Literal["lexical", "semantic"] | None
+) -> None:
+    index = SqliteIndex(tmp_path / "index.db", Bag(), only=only)
+    (tmp_path / "docs").mkdir()
+    for name, text in (
+        ("good", "An oak, an oak and an elm."),
+        ("fair", "The ash, the fir, the yew, the bay and an oak."),
+    ):
+        (tmp_path / "docs" / f"{name}.txt").write_text(text)
+    sync([tmp_path / "docs"], index)
+    await Backfill(index.path, index.embedder).run()
+    good, fair = await index.search("oak elm", owner="local")
+    assert (good.uri, fair.uri) == ("docs/good.txt", "docs/fair.txt")
+    assert (good.score, fair.score) == (1.0, pytest.approx(61 / 62, abs=1e-3)), "whatever the halves are"
+    for half in ("lexical", "semantic"):
+        first, second = getattr(good, half), getattr(fair, half)
+        if only in (None, half):
+            assert first.score > 1.5 * second.score
+        else:
+            assert first is second is None
+    await index.close()
 
 
 async def test_a_long_document_comes_back_whole(tmp_path: Path) -> None:
@@ -85,13 +122,13 @@ def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "index.db")
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     connection.close()
-    with pytest.raises(ConfigurationError, match="newer version"):
+    with pytest.raises(ConfigurationError, match="newer Millstream"):
         SqliteIndex(tmp_path / "index.db")
 
 
 def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
     (tmp_path / "index.db").write_text("This is not a database, but long enough to be taken for one. " * 20)
-    with pytest.raises(ConfigurationError, match="not a Millstream index"):
+    with pytest.raises(ConfigurationError, match="cannot open the database"):
         SqliteIndex(tmp_path / "index.db")
 
 

@@ -1,6 +1,5 @@
 """Each setting: where it may come from, which values it takes, and that it works."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -175,11 +174,7 @@ async def test_sources_bounds_the_passages_and_a_request_may_ask_for_another_num
     file = script_file(tmp_path, Script.words("Words."))
     documents = await index_of(tmp_path, 9)
     async with serving(tmp_path, model=f"scripted/{file}", sources=3) as server:
-        server.millstream.index(documents)
-        library = server.millstream.library
-        assert library is not None
-        assert library._task is not None
-        await within(asyncio.shield(library._task))
+        await within(server.millstream.index(documents))
         asked = {"question": "Why does the mill wheel turn?", "answer": "rag"}
         assert len((await server.post("/api/runs", asked)).json["message"]["sources"]) == 3
         more = {**asked, "options": {"sources": 7}}
@@ -202,10 +197,7 @@ async def test_quote_pace_is_words_per_second_for_who_watches(tmp_path: Path) ->
     took = {}
     for pace in (20.0, 0.0):
         async with serving(tmp_path / str(pace), quote_pace=pace) as server:
-            server.millstream.index(documents)
-            assert server.millstream.library is not None
-            assert server.millstream.library._task is not None
-            await within(asyncio.shield(server.millstream.library._task))
+            await within(server.millstream.index(documents))
             async with asking(server, "Which mill wheel turns quickly?", answer="rag") as reader:
                 took[pace] = (await reader.rest())[-1]["at"]
     assert took[20.0] > 200  # five words and more

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from millstream.answers.prompt import Prompts, recent
+from millstream.answers.budget import PROMPT_TOKENS, continued_tokens, message_tokens, recent
+from millstream.answers.prompt import Prompts
 from millstream.models import ChatMessage, ChatModel, Prompt
 from millstream.run import Run
-
-HISTORY_CHARACTERS = 40_000  # about 10,000 tokens
 
 NO_MODEL = """No language model is configured, so I can quote your documents but not chat.
 
@@ -14,16 +13,20 @@ To add one, set `MILLSTREAM_MODEL` (for example to `openai/gpt-4o-mini`, with `O
 
 
 class ChatAnswer:
-    """An answer in the words of `model` alone. `chat.md` in the folder `prompts` replaces the built-in prompt."""
+    """An answer in the words of `model` alone, from a prompt of at most `prompt_tokens`.
 
-    def __init__(self, model: ChatModel, prompts: Path | None = None) -> None:
+    `chat.md` in the folder `prompts` replaces the built-in prompt.
+    """
+
+    def __init__(self, model: ChatModel, prompts: Path | None = None, prompt_tokens: int = PROMPT_TOKENS) -> None:
         self._model = model
         self._prompts = Prompts(prompts)
+        self._prompt_tokens = prompt_tokens
 
     async def __call__(self, run: Run) -> None:
         if self._model.quotes:
             run.write(NO_MODEL)
             return
-        history = recent(run.messages, HISTORY_CHARACTERS)
-        messages = [ChatMessage("system", self._prompts["chat"]), *history]
-        await run.generate(self._model, Prompt(messages, question=run.question))
+        system = ChatMessage("system", self._prompts["chat"])
+        room = self._prompt_tokens - message_tokens([system]) - continued_tokens(run)
+        await run.generate(self._model, Prompt([system, *recent(run.messages, room)], question=run.question))

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from millstream.errors import ConfigurationError
-from millstream.models import ChatMessage
 from millstream.search import Passage
 
 PromptName = Literal["rag", "chat", "rewrite", "followups"]
@@ -55,31 +54,3 @@ def _pages(passage: Passage) -> str:
     if passage.page_end in (None, passage.page_start):
         return f' page="{passage.page_start}"'
     return f' pages="{passage.page_start}-{passage.page_end}"'
-
-
-def within_budget(passages: Sequence[Passage], characters: int) -> list[Passage]:
-    """The first passages that fit into so many characters together, in their order, and at least the first of all."""
-    kept: list[Passage] = []
-    for passage in passages:
-        characters -= len(passage.text)
-        if kept and characters < 0:
-            break
-        kept.append(passage)
-    return kept
-
-
-def recent(messages: Sequence[ChatMessage], characters: int) -> list[ChatMessage]:
-    """The end of a conversation that fits into so many characters; the last message is always there, whole.
-
-    It never begins with an answer, because its question would be missing. The application's own system messages stay.
-    """
-    kept: list[ChatMessage] = []
-    for message in reversed(messages):
-        characters -= len(message.content)
-        if message.role != "system" and kept and characters < 0:
-            break
-        kept.append(message)
-    kept.reverse()
-    while len(kept) > 1 and kept[0].role == "assistant":
-        kept.pop(0)
-    return kept

@@ -1,30 +1,35 @@
 """Answers over documents: rewrite the question → search → sources → prompt → generate → suggest what to ask next."""
 
 import asyncio
-import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from millstream.answers.prompt import Prompts, fence_sources, recent, within_budget
+from millstream.answers.budget import (
+    HISTORY_SHARE,
+    PROMPT_TOKENS,
+    continued_tokens,
+    message_tokens,
+    recent,
+    within_budget,
+)
+from millstream.answers.followups import followups_from, parse_followups
+from millstream.answers.neighbours import joined
+from millstream.answers.prompt import Prompts, fence_sources
+from millstream.answers.refusal import WORDS_ALONE, Reach, is_near, nearness
 from millstream.errors import ModelError
 from millstream.models import ChatMessage, ChatModel, Prompt
+from millstream.models.extractive import NOT_FOUND
 from millstream.run import Run
 from millstream.search import Passage, Search
 
 SOURCES = 5
+LOOKED_THROUGH = 3  # times as many passages as sources: for neighbours of the best, and what else there is to ask
 REWRITE_TIMEOUT_S = 5.0
 FOLLOWUPS_TIMEOUT_S = 3.0
-MAX_FOLLOWUPS = 3
-MAX_FOLLOWUP_CHARACTERS = 200
 MAX_QUERY_CHARACTERS = 500
-
-# At four characters a token these leave room for an answer in the 16,000 tokens that small models have.
-SOURCE_CHARACTERS = 24_000
-HISTORY_CHARACTERS = 16_000
-REWRITE_CHARACTERS = 6_000
 
 NO_DOCUMENTS = """There are no documents yet, so there is nothing to quote.
 
@@ -34,37 +39,68 @@ Stop the server and start it with a folder of yours, or add documents while it r
 millstream sync ~/Documents/handbooks
 ```
 
-Markdown, plain text and PDF files are read. Then ask again."""
+PDF, Word, PowerPoint, Excel, HTML, Markdown, text, CSV and JSON files are read. Then ask again."""
 
-_JSON_LIST = re.compile(r"\[.*\]", re.DOTALL)
+
+NO_ROOM = "Your question is so long that no passage of your documents fits beside it. Please ask a shorter one."
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """The passages that an answer is given, all that were looked through for them, and whether those are near."""
+
+    sources: Sequence[Passage]
+    all: Sequence[Passage]
+    near: bool
 
 
 class RagAnswer:
     """An answer over the documents in `search`, in the words of `model`.
 
-    `sources` is how many passages it is given at most, unless the run asks for another number. A file in the folder
-    `prompts` takes the place of the built-in prompt of that name. Raises ConfigurationError when it is not there.
+    `sources` is how many passages it is given at most, unless the run asks for another number; `prompt_tokens` is what
+    the whole prompt may take, the question itself apart, which is never cut. Where no passage is within `reach`, the
+    model is not asked. A file in the folder `prompts` takes the place of the built-in prompt of that name. Raises
+    ConfigurationError when it is not there.
     """
 
-    def __init__(self, search: Search, model: ChatModel, sources: int = SOURCES, prompts: Path | None = None) -> None:
+    def __init__(
+        self,
+        search: Search,
+        model: ChatModel,
+        sources: int = SOURCES,
+        prompts: Path | None = None,
+        *,
+        prompt_tokens: int = PROMPT_TOKENS,
+        reach: Reach = WORDS_ALONE,
+    ) -> None:
         self._search = search
         self._model = model
         self._sources = sources
         self._prompts = Prompts(prompts)
+        self._prompt_tokens = prompt_tokens
+        self._reach = reach
 
     async def __call__(self, run: Run) -> None:
         documents = await self._search.document_count(owner=run.owner)
-        if not documents and self._model.quotes:
-            run.write(NO_DOCUMENTS)
+        if not documents:
+            await self._answer_without(run)
             return
-        passages: list[Passage] = []
-        if documents:
-            query = await self._rewrite(run)
-            passages = await self._find(run, query, documents)
-        run.cite(passages)
-        await run.generate(self._model, self._prompt(run, passages))
-        if passages and not self._model.quotes:
-            await self._suggest(run, passages)
+        query = await self._rewrite(run)
+        found = await self._find(run, query, documents)
+        if not found.sources:
+            run.write(NO_ROOM if found.near else NOT_FOUND)
+            return
+        run.cite(found.sources)
+        await run.generate(self._model, self._prompt(run, found.sources))
+        if self._model.quotes:
+            run.followups(followups_from(found.all, [message.content for message in run.messages]))
+        else:
+            await self._suggest(run, found.sources)
+
+    async def _answer_without(self, run: Run) -> None:
+        if self._model.quotes:
+            run.write(NO_DOCUMENTS)
+        else:
+            await run.generate(self._model, self._prompt(run, []))
 
     async def _rewrite(self, run: Run) -> str:
         """The question as it can be understood without the conversation; as it is when that takes too long."""
@@ -72,11 +108,11 @@ class RagAnswer:
         if len(questions) < 2 or self._model.quotes:
             return run.question
         async with run.step("rewrite", "Reading the question in its context…") as step:
-            conversation = recent([m for m in run.messages if m.role != "system"], REWRITE_CHARACTERS)
-            ask = Prompt([ChatMessage("system", self._prompts["rewrite"]), *conversation], question=run.question)
+            system = ChatMessage("system", self._prompts["rewrite"])
+            conversation = self._conversation(run, self._prompt_tokens - message_tokens([system]))
             try:
                 async with asyncio.timeout(REWRITE_TIMEOUT_S):
-                    words = await run.ask(self._model, ask)
+                    words = await run.ask(self._model, Prompt([system, *conversation], question=run.question))
             except (TimeoutError, ModelError) as error:
                 reason = error.code if isinstance(error, ModelError) else "timeout"
                 step.done("Searching for the question as it stands", query=run.question, failed=reason)
@@ -85,35 +121,53 @@ class RagAnswer:
             step.done(f"Searching for “{query}”", query=query)
             return query
 
-    async def _find(self, run: Run, query: str, documents: int) -> list[Passage]:
+    async def _find(self, run: Run, query: str, documents: int) -> _Found:
         count = f"{documents:,} documents" if documents > 1 else "1 document"
         async with run.step("search", f"Searching {count}…") as step:
             begun = time.perf_counter()
             limit = run.options.sources or self._sources
-            found = await self._search.search(query, owner=run.owner, limit=limit)
-            passages = within_budget(found, SOURCE_CHARACTERS)
-            label = {0: "Found no related passages", 1: "Found 1 related passage"}
+            every = await self._search.search(query, owner=run.owner, limit=limit * LOOKED_THROUGH)
+            near = is_near(every[:limit], self._reach)
+            sources = within_budget(joined(every, limit), self._room(run)) if near else []
+            coverage, cosine = nearness(every[:limit]) if every else (0.0, None)
+            nearest = {"coverage": coverage} | ({} if cosine is None else {"cosine": cosine})
             step.done(
-                label.get(len(passages), f"Found {len(passages)} related passages"),
+                _found_label(len(sources), len(every), near),
                 query=query,
                 limit=limit,
-                hits=[_hit(passage) for passage in passages],
+                hits=[_hit(passage) for passage in sources or every[:limit]],
+                nearest=nearest,
                 search_ms=round((time.perf_counter() - begun) * 1000, 1),
             )
-        return passages
+        return _Found(sources, every, near)
+
+    def _room(self, run: Run) -> int:
+        """Tokens for sources, in the room that instructions, conversation and question leave."""
+        given = self._prompt(run, []).messages
+        return self._prompt_tokens - message_tokens(given) - continued_tokens(run)
 
     def _prompt(self, run: Run, passages: Sequence[Passage]) -> Prompt:
-        *history, question = recent(run.messages, HISTORY_CHARACTERS)
+        system = ChatMessage("system", self._prompts["rag"])
         sources = fence_sources(passages) or "There are no sources for this question."
-        asked = ChatMessage("user", f"{sources}\n\nQuestion: {question.content}")
-        messages = [ChatMessage("system", self._prompts["rag"]), *history, asked]
-        return Prompt(messages, question=run.question, passages=passages)
+        asked = ChatMessage("user", f"{sources}\n\nQuestion: {run.question}")
+        without = [system, ChatMessage("user", f"Question: {run.question}")]
+        room = self._prompt_tokens - message_tokens(without) - continued_tokens(run)
+        history = self._history(run, int(room * HISTORY_SHARE))
+        return Prompt([system, *history, asked], question=run.question, passages=passages)
+
+    def _history(self, run: Run, room: int) -> list[ChatMessage]:
+        """What was said before the question, as much of its end as there is room for."""
+        *before, question = run.messages
+        return recent([*before, question], room + message_tokens([question]))[:-1]
+
+    def _conversation(self, run: Run, room: int) -> list[ChatMessage]:
+        return recent([message for message in run.messages if message.role != "system"], room)
 
     async def _suggest(self, run: Run, passages: Sequence[Passage]) -> None:
         """Best effort: the answer is complete without."""
         run.finish()
-        conversation = recent([m for m in run.messages if m.role != "system"], REWRITE_CHARACTERS)
         ask = ChatMessage("user", f"{fence_sources(passages)}\n\n{self._prompts['followups']}")
+        conversation = self._conversation(run, self._prompt_tokens - message_tokens([ask]))
         try:
             async with asyncio.timeout(FOLLOWUPS_TIMEOUT_S):
                 words = await run.ask(self._model, Prompt([*conversation, ask], question=run.question))
@@ -123,17 +177,14 @@ class RagAnswer:
         run.followups([question for question in parse_followups(words) if question not in asked])
 
 
-def parse_followups(words: str) -> list[str]:
-    """At most three questions from a model's words: a JSON list, wherever it stands in them; else none."""
-    match = _JSON_LIST.search(words)
-    if match is None:
-        return []
-    try:
-        found = msgspec.json.decode(match[0])
-    except msgspec.DecodeError:
-        return []
-    questions = [" ".join(entry.split()) for entry in found if isinstance(entry, str)]
-    return [question for question in questions if 0 < len(question) <= MAX_FOLLOWUP_CHARACTERS][:MAX_FOLLOWUPS]
+def _found_label(sources: int, found: int, near: bool) -> str:
+    if sources == 1:
+        return "Found 1 related passage"
+    if sources:
+        return f"Found {sources} related passages"
+    if near:
+        return "Found passages, but the question leaves no room for them"
+    return "Found nothing that is near enough to answer this" if found else "Found no related passages"
 
 
 def _hit(passage: Passage) -> dict[str, object]:
@@ -145,5 +196,6 @@ def _hit(passage: Passage) -> dict[str, object]:
         "page_end": passage.page_end,
         "score": passage.score,
         "coverage": passage.coverage,
+        "cosine": passage.semantic and passage.semantic.score,
     }
     return {name: value for name, value in hit.items() if value is not None}

@@ -8,8 +8,11 @@ import typer
 
 from millstream import __version__
 from millstream.cli.ask import ask
-from millstream.cli.documents import search, sync
+from millstream.cli.catalogue import documents_group
+from millstream.cli.documents import sync
+from millstream.cli.evaluate import evaluate
 from millstream.cli.replay import replay
+from millstream.cli.search import search
 from millstream.cli.serve import serve
 from millstream.errors import MillstreamError
 
@@ -25,6 +28,8 @@ app.command()(sync)
 app.command()(ask)
 app.command()(search)
 app.command()(replay)
+app.command("eval")(evaluate)
+app.add_typer(documents_group)
 
 
 def _show_version(wanted: bool) -> None:

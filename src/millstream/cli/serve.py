@@ -12,12 +12,15 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from millstream.errors import ConfigurationError
+from millstream.documents.folders import expand
+from millstream.errors import ConfigurationError, InputError
 from millstream.server.app import Millstream
 from millstream.server.settings import load_settings
 
 # A client that keeps its connection open after the last answer is not waited for longer than this.
 CLOSE_CONNECTIONS_S = 5
+# Whoever asks as soon as the address is shown finds the documents of a small folder; a large one is indexed meanwhile.
+FIRST_DOCUMENTS_S = 1.0
 
 
 class LogLevel(StrEnum):
@@ -35,6 +38,7 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free one.", min=0, max=65535)] = 8000,
     data: Annotated[Path | None, typer.Option(help="Folder for runs, conversations and the index.")] = None,
     model: Annotated[str | None, typer.Option(help="The language model; see MILLSTREAM_MODEL.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Index DOCUMENTS again whenever they change.")] = False,
     log_level: Annotated[LogLevel, typer.Option(help="How much the server's log tells.")] = LogLevel.WARNING,
 ) -> None:
     """Serve the chat page and the API, and keep DOCUMENTS indexed meanwhile."""
@@ -42,25 +46,31 @@ def serve(
     settings = load_settings(data=data, model=model)
     if host not in ("127.0.0.1", "localhost", "::1") and host not in ("0.0.0.0", "::"):  # noqa: S104
         settings = settings.model_copy(update={"hosts": (*settings.hosts, host)})
-    for path in documents or []:
-        if not path.exists():
-            raise ConfigurationError(f"There is no folder or file {str(path)!r} to answer questions about.")
+    try:
+        expand(documents or [])
+    except InputError as error:
+        raise ConfigurationError(error.message) from None
     listening = _listen(host, port)
     name = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
     url = f"http://{f'[{name}]' if ':' in name else name}:{listening.getsockname()[1]}"
     try:
-        asyncio.Runner(loop_factory=_loop_factory()).run(_serve(Millstream(settings), listening, url, documents or []))
+        asyncio.Runner(loop_factory=_loop_factory()).run(
+            _serve(Millstream(settings), listening, url, documents or [], watch)
+        )
     finally:
         listening.close()
 
 
-async def _serve(millstream: Millstream, listening: socket.socket, url: str, documents: list[Path]) -> None:
+async def _serve(
+    millstream: Millstream, listening: socket.socket, url: str, documents: list[Path], watch: bool
+) -> None:
     await millstream.open()
     try:
         assert millstream.folder is not None
         millstream.folder.announce(url)
         if documents:
-            millstream.index(documents)
+            done = millstream.index(documents, watch=watch)
+            await asyncio.wait([done], timeout=FIRST_DOCUMENTS_S)
         server = _Server(server_config(millstream), millstream, url)
         await server.serve(sockets=[listening])
     finally:

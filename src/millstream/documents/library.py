@@ -2,79 +2,275 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import queue
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
-from millstream.documents.sync import Failure, Progress, Report, sync
-from millstream.errors import MillstreamError
+from millstream.documents.catalogue import Catalogue, Place
+from millstream.documents.folders import Root, is_where_it_was, location_of, path_of
+from millstream.documents.pool import ReaderPool
+from millstream.documents.sync import Failure, Progress, Report, sync, sync_with
+from millstream.documents.uploads import FOLDER, Uploads
+from millstream.documents.watch import Watcher
+from millstream.errors import Conflict, MillstreamError, NotFound
 from millstream.search.sqlite import SqliteIndex
+from millstream.search.writer import Absent, IndexWriter
+
+T = TypeVar("T")
 
 logger = logging.getLogger("millstream")
 
+MAX_FAILURES = 100  # shown with the progress; the list of documents has them all
+_RETRY_S = 1.0  # between attempts while another process writes the index
+
+Job = Callable[[IndexWriter], None]
+
 
 class Indexing(msgspec.Struct, frozen=True):
-    """`count` documents can be found now; file `done` of `total` has been dealt with. `none`: there are none."""
+    """`count` documents can be found now; file `done` of `total` has been dealt with. `none`: there are none.
+
+    `pages_per_second` and `seconds_left` are those of the sync that is under way; `waiting` uploads are not in it.
+    """
 
     count: int
     state: Literal["none", "indexing", "ready"]
     done: int
     total: int
     failed: list[Failure]
-
-
-class _Abandoned(Exception):
-    """The process is closing; what was committed stays, the rest is indexed next time."""
+    waiting: int = 0
+    pages_per_second: float | None = None
+    seconds_left: float | None = None
 
 
 class Library:
-    """At most one sync at a time. `report` is that of the last one."""
+    """At most one sync at a time; short jobs (an upload, a removal) come in between its files."""
 
-    def __init__(self, index: SqliteIndex) -> None:
+    def __init__(
+        self, index: SqliteIndex, pool: ReaderPool | None = None, uploads: Uploads | None = None, watch_s: float = 2.0
+    ) -> None:
         self._index = index
-        self._task: asyncio.Task[None] | None = None
+        self._pool = pool or ReaderPool()
+        self._watch_s = watch_s
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._wanted = asyncio.Event()
+        self._syncs: list[tuple[Sequence[Path | Root], str, asyncio.Future[None]]] = []
+        self._working: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
+        self._syncing = False
         self._progress: Progress | None = None
         self._closing = False
+        self.uploads = uploads or Uploads(index.path.parent)
+        self.catalogue = Catalogue(index.path)
+        self.waiting: dict[tuple[str, str], str] = {}  # (owner, document_id) → uri of uploads that are not read yet
         self.report: Report | None = None
         self.error: MillstreamError | None = None
 
-    def start(self, documents: Sequence[Path], owner: str) -> asyncio.Task[None]:
-        """Begins to index in a thread. Raises RuntimeError while one is under way."""
-        if self._task is not None and not self._task.done():
-            raise RuntimeError("documents are being indexed already")
-        self._task = asyncio.create_task(self._sync(documents, owner), name="millstream-sync")
-        return self._task
+    def open(self) -> None:
+        """Goes on with uploads that a server left unread."""
+        self.uploads.clean()
+        for owner, folder in self.uploads.owners().items():
+            self.start([Root(folder, FOLDER)], owner)
+
+    def start(self, documents: Sequence[Path | Root], owner: str, *, watch: bool = False) -> asyncio.Future[None]:
+        """Indexes these documents when those before them are; with `watch`, again whenever something changes there."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if watch:
+            self._watching.append(asyncio.create_task(self._watch(documents, owner, done), name="millstream-watch"))
+        else:
+            self._enqueue(documents, owner, done)
+        return done
 
     async def progress(self, owner: str) -> Indexing:
-        indexing = self._task is not None and not self._task.done()
         count = await self._index.document_count(owner=owner)
-        progress, report = self._progress, self.report
+        failures = await self.catalogue.failures(owner, MAX_FAILURES)
+        progress = self._progress
+        is_under_way = self._syncing and progress is not None and progress.elapsed_s > 0
         return Indexing(
             count=count,
-            state="indexing" if indexing else "ready" if count else "none",
+            state="indexing" if self._syncing or self._syncs else "ready" if count else "none",
             done=progress.done if progress else 0,
             total=progress.total if progress else 0,
-            failed=list(report.failed) if report else [],
+            failed=[Failure(*failure) for failure in failures],
+            waiting=sum(waiting_owner == owner for waiting_owner, _ in self.waiting),
+            pages_per_second=round(progress.pages / progress.elapsed_s, 1) if progress and is_under_way else None,
+            seconds_left=_rounded(progress.seconds_left) if progress and is_under_way else None,
         )
 
-    async def close(self) -> None:
-        """Ends a sync after the file that it is reading."""
-        self._closing = True
-        if self._task is not None:
-            await asyncio.wait([self._task])
+    def read_upload(self, path: Path, owner: str, document_id: str) -> asyncio.Future[None]:
+        """Indexes a file that was uploaded. The future is done when it can be found, or is known to be unreadable."""
+        key, root = (owner, document_id), Root(path, f"{FOLDER}/{path.name}")
+        self.waiting[key] = root.uri
 
-    async def _sync(self, documents: Sequence[Path], owner: str) -> None:
-        try:
-            self.report = await asyncio.to_thread(sync, documents, self._index, owner, self._on_progress)
-        except _Abandoned:
-            pass
-        except MillstreamError as error:
-            self.error = error
-            logger.error("the documents could not be indexed: %s", error.message)
+        def read(writer: IndexWriter) -> None:
+            try:
+                self._sync_now(writer, root, owner, again=False)
+            finally:
+                self.waiting.pop(key, None)
+
+        return self._submit(read)
+
+    async def original(self, place: Place) -> Path:
+        """The file of a document. Raises NotFound when it is no longer there."""
+        path = path_of(place.location)
+        if not await asyncio.to_thread(is_where_it_was, path, place.uri):
+            raise NotFound("The file of this document is no longer there.", code="no-original")
+        return path
+
+    async def read_again(self, document_id: str, owner: str) -> None:
+        """Reads a document's file though it has not changed. Raises NotFound."""
+        place = await self.catalogue.place(document_id, owner)
+        root = Root(await self.original(place), place.uri)
+        await self._submit(partial(self._sync_now, root=root, owner=owner, again=True))
+
+    async def remove(self, document_id: str, owner: str) -> None:
+        """Takes a document out of the index, see the function `remove`. Raises NotFound."""
+        place = await self.catalogue.place(document_id, owner)
+        await self._submit(lambda writer: remove(writer, self.uploads, owner, document_id, path_of(place.location)))
+
+    async def close(self) -> None:
+        """Gives up the file that is being read; what was committed stays, the rest is indexed next time."""
+        self._closing = True
+        for task in self._watching:
+            task.cancel()
+        await asyncio.to_thread(self._pool.close)
+        if self._working is not None:
+            await asyncio.wait([self._working])
+        await asyncio.gather(*self._watching, return_exceptions=True)
+
+    def _enqueue(self, documents: Sequence[Path | Root], owner: str, done: asyncio.Future[None]) -> None:
+        self._syncs.append((documents, owner, done))
+        self._wake()
+
+    def _submit(self, job: Callable[[IndexWriter], T]) -> asyncio.Future[T]:
+        """The job's result, once a writer has done it."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+
+        def run(writer: IndexWriter) -> None:
+            try:
+                result = job(writer)
+            except BaseException as error:
+                loop.call_soon_threadsafe(_fail, done, error)
+                if not isinstance(error, MillstreamError | CancelledError):
+                    logger.exception("a document could not be indexed")
+            else:
+                loop.call_soon_threadsafe(_succeed, done, result)
+
+        self._jobs.put(run)
+        self._wake()
+        return done
+
+    def _wake(self) -> None:
+        self._wanted.set()
+        if self._working is None or self._working.done():
+            self._working = asyncio.create_task(self._work(), name="millstream-sync")
+
+    async def _work(self) -> None:
+        """Until nothing is to be done: jobs first, then one sync, during which jobs go on."""
+        while not self._closing:
+            self._wanted.clear()
+            if not self._jobs.empty():
+                await asyncio.to_thread(self._run_jobs_alone)
+            elif self._syncs:
+                documents, owner, done = self._syncs[0]
+                self._syncing = True
+                try:
+                    await asyncio.to_thread(self._sync, documents, owner)
+                finally:
+                    self._syncing = False
+                    self._syncs.pop(0)
+                    if not done.done():
+                        done.set_result(None)
+            elif not self._wanted.is_set():
+                await asyncio.to_thread(self._pool.rest)
+                if not self._wanted.is_set():
+                    return
+
+    def _sync(self, documents: Sequence[Path | Root], owner: str) -> None:
+        while not self._closing:
+            try:
+                self.report = sync(
+                    documents, self._index, owner, self._on_progress, pool=self._pool, interlude=self._run_jobs
+                )
+                self.error = None
+            except CancelledError:
+                return  # the process is closing
+            except Conflict:
+                time.sleep(_RETRY_S)
+                continue
+            except MillstreamError as error:
+                self.error = error
+                logger.error("the documents could not be indexed: %s", error.message)
+            except (sqlite3.Error, OSError) as error:
+                logger.error("the documents could not be indexed: %s", error)
+            return
+
+    def _run_jobs_alone(self) -> None:
+        while not self._closing:
+            try:
+                with self._index.writer() as writer:
+                    self._run_jobs(writer)
+                return
+            except Conflict:
+                time.sleep(_RETRY_S)
+
+    def _run_jobs(self, writer: IndexWriter) -> None:
+        if self._closing:
+            raise CancelledError
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return
+            job(writer)
+
+    def _sync_now(self, writer: IndexWriter, root: Root, owner: str, again: bool) -> None:
+        sync_with(writer, [root], self._index.path.parent, owner, lambda progress: None, self._pool, again=again)
+
+    async def _watch(self, documents: Sequence[Path | Root], owner: str, done: asyncio.Future[None]) -> None:
+        watcher = await asyncio.to_thread(Watcher, documents, self._index.path.parent, self._watch_s)
+        self._enqueue(documents, owner, done)  # behind the first look: what changes from now on is noticed
+        while True:
+            await watcher.changed()
+            await self.start(documents, owner)
 
     def _on_progress(self, progress: Progress) -> None:
-        if self._closing:
-            raise _Abandoned
         self._progress = progress
+
+
+def remove(writer: IndexWriter, uploads: Uploads, owner: str, document_id: str, location: Path) -> None:
+    """Takes a document or a failed file out; what was uploaded is deleted, other files stay and are not indexed again
+    until they are named themselves.
+    """
+    at = location_of(location)
+    held = writer.at(owner, document_id)
+    uri = held[1].uri if held else ""
+    if uploads.holds(location):
+        location.unlink(missing_ok=True)
+        writer.forget_absent(owner, [at])
+    else:
+        writer.set_absent(owner, at, Absent(document_id, uri, "removed", "", "", ""))
+    if held:
+        writer.remove([held[1]])
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
+
+
+def _succeed(done: asyncio.Future[T], result: T) -> None:
+    if not done.done():
+        done.set_result(result)
+
+
+def _fail(done: asyncio.Future[T], error: BaseException) -> None:
+    if not done.done():
+        done.set_exception(asyncio.CancelledError() if isinstance(error, CancelledError) else error)
+        done.exception()  # whoever asked may have left

@@ -11,12 +11,16 @@ No host is ever asked that was not configured by one of these.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from millstream.errors import ConfigurationError
 from millstream.models import ChatModel
 from millstream.models.extractive import WORDS_PER_SECOND, ExtractiveModel
 from millstream.models.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from millstream.models.endpoint import Endpoint
 
 # The newest version of Azure's API that is generally available and dated; a newer one is set by OPENAI_API_VERSION.
 AZURE_API_VERSION = "2024-10-21"
@@ -48,6 +52,35 @@ def create_model(
 
 
 def _openai(model: str, environ: Mapping[str, str], timeouts: Timeouts) -> ChatModel:
+    from millstream.models.endpoint import CHAT
+    from millstream.models.openai import OpenAIModel
+
+    return OpenAIModel(model, configured_endpoint("openai", model, environ, CHAT), timeouts=timeouts)
+
+
+def _azure(deployment: str, environ: Mapping[str, str], timeouts: Timeouts) -> ChatModel:
+    from millstream.models.endpoint import CHAT
+    from millstream.models.openai import OpenAIModel
+
+    endpoint = configured_endpoint("azure", deployment, environ, CHAT)
+    return OpenAIModel(deployment, endpoint, name=f"azure/{deployment}", timeouts=timeouts)
+
+
+def configured_endpoint(
+    provider: Literal["openai", "azure"], name: str, environ: Mapping[str, str], operation: str
+) -> "Endpoint":
+    """Where `operation` of the model or deployment `name` is asked, by the provider's own variables in `environ`.
+
+    Raises ConfigurationError, saying which variable to set.
+    """
+    return (
+        _openai_endpoint(name, environ, operation)
+        if provider == "openai"
+        else _azure_endpoint(name, environ, operation)
+    )
+
+
+def _openai_endpoint(model: str, environ: Mapping[str, str], operation: str) -> "Endpoint":
     base_url, key = environ.get("OPENAI_BASE_URL"), environ.get("OPENAI_API_KEY")
     if base_url:
         _check_address("OPENAI_BASE_URL", base_url)
@@ -56,13 +89,12 @@ def _openai(model: str, environ: Mapping[str, str], timeouts: Timeouts) -> ChatM
             f"openai/{model} needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a server that needs none."
         )
     from millstream.models.endpoint import openai_endpoint
-    from millstream.models.openai import OpenAIModel
 
-    endpoint = openai_endpoint(base_url=base_url, key=key, organization=environ.get("OPENAI_ORG_ID"))
-    return OpenAIModel(model, endpoint, timeouts=timeouts)
+    organization = environ.get("OPENAI_ORG_ID")
+    return openai_endpoint(base_url=base_url, key=key, organization=organization, operation=operation)
 
 
-def _azure(deployment: str, environ: Mapping[str, str], timeouts: Timeouts) -> ChatModel:
+def _azure_endpoint(deployment: str, environ: Mapping[str, str], operation: str) -> "Endpoint":
     address, key = environ.get("AZURE_OPENAI_ENDPOINT"), environ.get("AZURE_OPENAI_API_KEY")
     if not address:
         raise ConfigurationError(
@@ -72,11 +104,9 @@ def _azure(deployment: str, environ: Mapping[str, str], timeouts: Timeouts) -> C
     if not key:
         raise ConfigurationError(f"azure/{deployment} needs a key: set AZURE_OPENAI_API_KEY.")
     from millstream.models.endpoint import azure_endpoint
-    from millstream.models.openai import OpenAIModel
 
     version = environ.get("OPENAI_API_VERSION") or AZURE_API_VERSION
-    endpoint = azure_endpoint(endpoint=address, deployment=deployment, key=key, api_version=version)
-    return OpenAIModel(deployment, endpoint, name=f"azure/{deployment}", timeouts=timeouts)
+    return azure_endpoint(endpoint=address, deployment=deployment, key=key, api_version=version, operation=operation)
 
 
 def _scripted(file: str, environ: Mapping[str, str], timeouts: Timeouts) -> ChatModel:

@@ -1,4 +1,4 @@
-"""Where an OpenAI-compatible model is asked, and as whom: what the official SDK makes of keys and addresses.
+"""Where an OpenAI-compatible service is asked, and as whom: what the official SDK makes of keys and addresses.
 
 The SDK takes about a second to import, so it is imported by the two functions that need it and nowhere else.
 """
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # The SDK insists on a key; a server on the own machine needs none. This one is never sent.
 _NO_KEY = "no-key"
 
+CHAT = "chat/completions"
+EMBEDDINGS = "embeddings"
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -26,8 +29,10 @@ class Endpoint:
     headers: Mapping[str, str] = field(repr=False)
 
 
-def openai_endpoint(*, base_url: str | None, key: str | None, organization: str | None) -> Endpoint:
-    """Chat Completions at OpenAI, or at `base_url` of a compatible server; there the key may be missing.
+def openai_endpoint(
+    *, base_url: str | None, key: str | None, organization: str | None, operation: str = CHAT
+) -> Endpoint:
+    """`operation` at OpenAI, or at `base_url` of a compatible server; there the key may be missing.
 
     Raises openai.OpenAIError when there is neither a key nor a `base_url`.
     """
@@ -40,11 +45,11 @@ def openai_endpoint(*, base_url: str | None, key: str | None, organization: str 
         organization=organization or "",
         project="",
     )
-    return _endpoint(client, authenticated=bool(key))
+    return _endpoint(client, operation, authenticated=bool(key))
 
 
-def azure_endpoint(*, endpoint: str, deployment: str, key: str, api_version: str) -> Endpoint:
-    """Chat Completions of one deployment at an Azure OpenAI resource, with a key."""
+def azure_endpoint(*, endpoint: str, deployment: str, key: str, api_version: str, operation: str = CHAT) -> Endpoint:
+    """`operation` of one deployment at an Azure OpenAI resource, with a key."""
     from openai import AsyncAzureOpenAI
 
     client = AsyncAzureOpenAI(
@@ -55,11 +60,11 @@ def azure_endpoint(*, endpoint: str, deployment: str, key: str, api_version: str
         organization="",
         project="",
     )
-    return _endpoint(client, authenticated=True)
+    return _endpoint(client, operation, authenticated=True)
 
 
-def _endpoint(client: "AsyncOpenAI", *, authenticated: bool) -> Endpoint:
-    url = str(client.base_url).split("?", 1)[0] + "chat/completions"
+def _endpoint(client: "AsyncOpenAI", operation: str, *, authenticated: bool) -> Endpoint:
+    url = str(client.base_url).split("?", 1)[0] + operation
     query = {name: str(value) for name, value in client.default_query.items()}
     host = client.base_url.host
     port = client.base_url.port

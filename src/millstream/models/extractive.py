@@ -1,61 +1,76 @@
-"""A model that needs no model: it quotes the sentences of the passages that fit the question best, each with its mark.
+"""A model that needs no model: it quotes what of the passages fits the question best, each piece with its mark.
 
-Sentences are whole and verbatim (line breaks aside); headings, table rows and list items without a full stop are never
-quoted. Where the passages hardly speak of what was asked, it says so instead.
+Where the passages hardly speak of what was asked, it says so instead and names them. See `quotable` for what is quoted.
 """
 
 import asyncio
+import difflib
 import math
 import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-
-import msgspec
+from itertools import groupby
 
 from millstream.models import Finish, ModelOptions, ModelOutput, Prompt, Text
+from millstream.models.quotable import Quotable, quotables, stems
 from millstream.search import Passage
 from millstream.search.query import query_terms, stem
-from millstream.sentences import sentences
 
 WORDS_PER_SECOND = 30.0  # a comfortable reading pace for words that appear
-MAX_SENTENCES = 5
-MAX_PER_DOCUMENT = 3
+MAX_QUOTES = 5
+MAX_PER_DOCUMENT = 4
+MAX_SOURCES = 3
+MAX_NEAREST = 3  # passages that are offered when nothing fits
 
 # Below this the best passage is about something else. Questions about the documents' subject measured 0.29 to 1.0 in
 # 49 of 50 cases, unrelated ones 0 to 0.32, and 0.46 for one that shared a single word.
 WEAK_COVERAGE = 0.28
 WEAK_COVERAGE_OF_ONE_TERM = 0.5
-# Of the best sentence's score, a sentence must have this much to stand beside it.
-GOOD_ENOUGH = 0.55
-PASSAGE = 0.5  # of a sentence's score depends on its passage's
-NUMBER_BONUS = 1.25  # for a number where one was asked for
+# Where meanings were compared: the part of the question that the best piece holds, and the best passage's cosine,
+# together. See docs/retrieval.md for what it was chosen on.
+WEAK_TOGETHER = 0.7
+# Of the best piece's score, a piece must have this much to stand beside it.
+GOOD_ENOUGH = 0.6
+RANK = 0.2  # the score of the passage ranked n is divided by 1 + RANK · (n − 1)
+IN_TITLE = 0.3  # of a term's weight is left when it names a document rather than what is asked about it
+IN_CONTEXT = 0.4  # …when it stands only in the heading above
+OTHER_DOCUMENT = 0.6  # of a score is left for a document whose title the question names less than another's
+DANGLING = 0.8  # …for a sentence that begins by referring to the one before
+NUMBER_BONUS = 1.5  # for a number where one was asked for
+ADDRESS_BONUS = 1.5  # …for an address or a telephone number
+DEFINITION_BONUS = 1.5  # …for "A deductible is …"
 LONG = 1000  # characters at which a sentence's score is halved: long ones hold many words by chance
+SIMILAR = 0.8  # letters that a misspelt word shares with the one that is meant (difflib's ratio)
 
 NOT_FOUND = (
     "I found nothing in your documents that answers this. "
     "Try other words, ideally ones that the documents use themselves."
 )
 
-_BLOCK_BREAK = re.compile(r"\n[ \t]*\n|\n(?=[ \t]*(?:[-*+•◦▪●–][ \t]|\d{1,3}[.)][ \t]|#{1,6}[ \t]|\|))")
-# What stands before a block's sentences: a heading's line, or the marker of a list item.
-_LEAD = re.compile(r"\s*(?:#[^\n]*|(?:[-*+•◦▪●–>]|\d{1,3}[.)])[ \t]+)")
-_FENCED_CODE = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[^\n]*|\Z)", re.DOTALL | re.MULTILINE)
-_WHOLE = re.compile(r"[\"'“‘«(*_]*[^\W_a-z].*[.!?。！？][\"'”’»)*_]*\Z", re.DOTALL)
-_WORD = re.compile(r"\w+")
 _BRACKETED_NUMBER = re.compile(r"\[(?=[\d ,]+\])")
+_ASKS_FOR_ADDRESS = re.compile(r"\b(?:e-?mail|phone|telephone|call|website|contact|reach)\b")
+_ADDRESS = re.compile(r"\w@\w|https?://|www\.|\+?\d[\d() -]{6,}\d")
+_ASKS_FOR_DEFINITION = re.compile(
+    r"\s*(?:what (?:is|are|does)|define|explain)\s+(?:an?\s|the\s)?\s*"
+    r"(?P<what>[\w-]+(?: [\w-]+){0,2}?)(?: mean)?[\s?]*\Z",
+    re.IGNORECASE,
+)
 _PIECE = re.compile(r"\s*\S+\s*")
 _ASKS_FOR_NUMBER = re.compile(
-    r"\b(?:how (?:many|much|long|often|old|far|large|big)|when|what (?:year|date|percentage))\b"
+    r"\b(?:how (?:many|much|long|often|old|far|large|big)|when|what (?:year|date|percentage|time))\b"
 )
-
-
-class _Quote(msgspec.Struct, frozen=True):
-    """A sentence of passage n (from 1), at its place in that passage."""
-
-    n: int
-    start: int
-    text: str
-    stems: frozenset[str]
+_ASKS_FOR_COUNT = re.compile(r"\b(?:how (?:many|old)|what (?:year|percentage|time)|(?:phone|telephone) number)\b")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_NUMBER_WORD = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty|fifty|sixty|"
+    r"hundred|thousand|once|twice|no|none)\b",
+    re.IGNORECASE,
+)
+_DANGLING = re.compile(
+    r"(?:this|these|those|that|they|it|he|she|such|however|therefore|additionally|also|in addition|for example|"
+    r"otherwise|instead|moreover|furthermore|if so|if not|then)\b",
+    re.IGNORECASE,
+)
 
 
 class ExtractiveModel:
@@ -89,94 +104,183 @@ class ExtractiveModel:
 
 
 def quote(question: str, passages: Sequence[Passage]) -> str:
-    """Markdown: the sentences that fit `question` best, by document, each with its ` [n]`; or that there are none."""
-    terms = [stem(term) for term in query_terms(question)]
-    if _is_weak(terms, passages):
-        return NOT_FOUND
-    chosen = _best(list(_quotes(passages)), terms, question, passages)
+    """Markdown: what fits `question` best, by document, each piece with its ` [n]`; or that nothing does."""
+    pieces = list({piece.text.lower(): piece for piece in reversed(list(quotables(passages)))}.values())[::-1]
+    terms = _meant([stem(term) for term in query_terms(question)], pieces)
+    if not pieces or _is_weak(terms, pieces, passages) or _lacks_number(question, terms, pieces, passages):
+        return _not_found(passages)
+    chosen = _best(pieces, terms, question, passages)
     if not chosen:
-        return NOT_FOUND
+        return _not_found(passages)
     return "\n\n".join(_paragraphs(chosen, passages))
 
 
-def _is_weak(terms: Sequence[str], passages: Sequence[Passage]) -> bool:
-    if not passages or not terms:
+def _not_found(passages: Sequence[Passage]) -> str:
+    """Says so, and where the nearest passages stand."""
+    places = list(dict.fromkeys(_place(passage) for passage in passages))[:MAX_NEAREST]
+    if not places:
+        return NOT_FOUND
+    return f"{NOT_FOUND}\n\nThe nearest passages:\n\n" + "\n".join(f"- {place}" for place in places)
+
+
+def _place(passage: Passage) -> str:
+    title = f"**{_escaped(passage.title)}**"
+    if passage.page_start is None:
+        return title
+    if passage.page_end in (None, passage.page_start):
+        return f"{title}, page {passage.page_start}"
+    return f"{title}, pages {passage.page_start}–{passage.page_end}"
+
+
+def _meant(terms: Sequence[str], pieces: Sequence[Quotable]) -> list[str]:
+    """The terms, a misspelt one replaced by the word of the passages that is most like it."""
+    known = sorted(frozenset[str]().union(*(piece.stems | piece.context for piece in pieces)))
+    meant = []
+    for term in terms:
+        if term not in known and len(term) > 3 and term.isalpha():
+            meant += difflib.get_close_matches(term, known, 1, SIMILAR) or [term]
+        else:
+            meant.append(term)
+    return list(dict.fromkeys(meant))
+
+
+def _weights(terms: Sequence[str], pieces: Sequence[Quotable]) -> dict[str, float]:
+    """The rarer among the pieces, the more a term tells."""
+    holders = Counter(term for piece in pieces for term in piece.stems.intersection(terms))
+    return {term: math.log(1 + len(pieces) / (1 + holders[term])) for term in terms}
+
+
+def _is_weak(terms: Sequence[str], pieces: Sequence[Quotable], passages: Sequence[Passage]) -> bool:
+    if not terms:
         return True
+    cosine = max((passage.semantic.score for passage in passages if passage.semantic), default=None)
+    if cosine is not None:
+        weights = _weights(terms, pieces)
+        held = max(sum(weights[term] for term in piece.stems.intersection(terms)) for piece in pieces)
+        return held / sum(weights.values()) + cosine < WEAK_TOGETHER
     coverage = max((passage.coverage for passage in passages if passage.coverage is not None), default=1.0)
-    most = max(len(_stems(f"{passage.title} {passage.text}").intersection(terms)) for passage in passages)
+    most = max(len(stems(f"{passage.title} {passage.text}").intersection(terms)) for passage in passages)
     return coverage < (WEAK_COVERAGE if most > 1 else WEAK_COVERAGE_OF_ONE_TERM)
 
 
-def _quotes(passages: Sequence[Passage]) -> Iterator[_Quote]:
-    for n, passage in enumerate(passages, 1):
-        text = _FENCED_CODE.sub(lambda code: "\n" * len(code[0]), passage.text)
-        start = 0
-        for end in (*(block.start() for block in _BLOCK_BREAK.finditer(text)), len(text)):
-            block = text[start:end]
-            before = _LEAD.match(block)
-            lead = before.end() if before else 0
-            if not block.lstrip().startswith("|"):
-                for sentence_start, sentence_end in sentences(block[lead:]):
-                    sentence = " ".join(block[lead + sentence_start : lead + sentence_end].split())
-                    if _is_quotable(sentence):
-                        yield _Quote(n, start + lead + sentence_start, sentence, frozenset(_stems(sentence)))
-            start = end
+def _lacks_number(question: str, terms: Sequence[str], pieces: Sequence[Quotable], passages: Sequence[Passage]) -> bool:
+    """A number of the question is nowhere in the passages, or one is asked for and no piece about it holds one."""
+    text = " ".join(passage.text for passage in passages)
+    if any(number not in text for number in _NUMBER.findall(question)):
+        return True
+    if not _ASKS_FOR_COUNT.search(question.lower()):
+        return False
+    weights = _weights(terms, pieces)
+    telling = sum(weights.values()) / 3
+    return not any(
+        _NUMBER_WORD.search(piece.text)
+        and sum(weights[term] for term in (piece.stems | piece.context).intersection(terms)) >= telling
+        for piece in pieces
+    )
 
 
-def _is_quotable(sentence: str) -> bool:
-    return bool(20 <= len(sentence) <= 700 and len(_WORD.findall(sentence)) >= 4 and _WHOLE.match(sentence))
-
-
-def _stems(text: str) -> set[str]:
-    return {stem(word) for word in _WORD.findall(text.lower())}
-
-
-def _best(quotes: Sequence[_Quote], terms: Sequence[str], question: str, passages: Sequence[Passage]) -> list[_Quote]:
-    """The sentences to quote, in the order of the passages and of their text."""
-    distinct = list({quote.text.lower(): quote for quote in reversed(quotes)}.values())[::-1]  # passages overlap
-    scores = _scores(distinct, terms, question, passages)
-    ranked = sorted(range(len(distinct)), key=lambda i: -scores[i])
-    chosen: list[_Quote] = []
-    for i in ranked:
-        if scores[i] < GOOD_ENOUGH * scores[ranked[0]] or scores[i] <= 0 or len(chosen) == MAX_SENTENCES:
+def _best(
+    pieces: Sequence[Quotable], terms: Sequence[str], question: str, passages: Sequence[Passage]
+) -> list[Quotable]:
+    """The pieces to quote, the best first, each behind the sentence that it refers to."""
+    scores = _scores(pieces, terms, question, passages)
+    at = {(piece.n, piece.start): piece for piece in pieces}
+    chosen: list[Quotable] = []
+    for i in sorted(range(len(pieces)), key=lambda i: -scores[i]):
+        if scores[i] < GOOD_ENOUGH * max(scores) or scores[i] <= 0 or len(chosen) >= MAX_QUOTES:
             break
-        if not any(_says_the_same(distinct[i], other) for other in chosen):
-            chosen.append(distinct[i])
-    return sorted(chosen, key=lambda quote: (quote.n, quote.start))
+        piece = pieces[i]
+        before = at.get((piece.n, piece.previous)) if piece.previous is not None and _dangles(piece) else None
+        for one in (before, piece):
+            if one is not None and _adds_to(chosen, one, passages):
+                chosen.append(one)
+    return chosen
 
 
-def _scores(quotes: Sequence[_Quote], terms: Sequence[str], question: str, passages: Sequence[Passage]) -> list[float]:
-    """How well each sentence fits: the rarity of the question's terms in it, and how well its passage fits."""
-    holders = Counter(term for quote in quotes for term in quote.stems.intersection(terms))
-    weights = {term: math.log(1 + len(quotes) / (1 + holders[term])) for term in terms}
-    best_passage = max((passage.score or 0.0 for passage in passages), default=0.0)
-    asks_for_number = bool(_ASKS_FOR_NUMBER.search(question.lower()))
+def _adds_to(chosen: Sequence[Quotable], piece: Quotable, passages: Sequence[Passage]) -> bool:
+    """Not said yet, from one of a few sources, and not too much of one document."""
+    if any(_says_the_same(piece, other) for other in chosen):
+        return False
+    if len({other.n for other in chosen} | {piece.n}) > MAX_SOURCES:
+        return False
+    document = passages[piece.n - 1].document_id
+    return sum(passages[other.n - 1].document_id == document for other in chosen) < MAX_PER_DOCUMENT
+
+
+def _scores(
+    pieces: Sequence[Quotable], terms: Sequence[str], question: str, passages: Sequence[Passage]
+) -> list[float]:
+    """How well each piece fits: the rarity of the question's terms in it, and how well its passage fits."""
+    titles = [stems(passage.title).intersection(terms) for passage in passages]
+    naming = frozenset[str]().union(*titles)
+    named = max(map(len, titles), default=0)
+    weights = {t: weight * (IN_TITLE if t in naming else 1) for t, weight in _weights(terms, pieces).items()}
+    bonuses = list(_bonuses(question))
     scores = []
-    for quote in quotes:
-        score = sum(weights[term] for term in quote.stems.intersection(terms))
-        if asks_for_number and any(character.isdigit() for character in quote.text):
-            score *= NUMBER_BONUS
-        if best_passage:
-            score *= 1 - PASSAGE + PASSAGE * (passages[quote.n - 1].score or 0.0) / best_passage
-        scores.append(score / (1 + len(quote.text) / LONG))
+    for piece in pieces:
+        score = sum(weights[term] for term in piece.stems.intersection(terms))
+        score += IN_CONTEXT * sum(weights[term] for term in (piece.context - piece.stems).intersection(terms))
+        for pattern, bonus in bonuses:
+            score *= bonus if pattern.search(piece.text) else 1
+        score /= 1 + RANK * (piece.n - 1)
+        if len(titles[piece.n - 1]) < named:
+            score *= OTHER_DOCUMENT
+        if _dangles(piece):
+            score *= DANGLING
+        scores.append(score / (1 + len(piece.text) / LONG))
     return scores
 
 
-def _says_the_same(one: _Quote, other: _Quote) -> bool:
-    shared = len(one.stems & other.stems)
-    return shared >= 0.8 * min(len(one.stems), len(other.stems))
+def _bonuses(question: str) -> Iterator[tuple[re.Pattern[str], float]]:
+    """What the form of the question lets expect of an answer, and how much that counts."""
+    if _ASKS_FOR_NUMBER.search(question.lower()):
+        yield _NUMBER_WORD, NUMBER_BONUS
+    if _ASKS_FOR_ADDRESS.search(question.lower()):
+        yield _ADDRESS, ADDRESS_BONUS
+    if definition := _ASKS_FOR_DEFINITION.match(question):
+        what = re.escape(definition["what"])
+        yield (
+            re.compile(rf"(?:an?\s|the\s)?{what}s?\b[^.]{{0,40}}?\b(?:is|are|means?)\b|{what}:", re.IGNORECASE),
+            DEFINITION_BONUS,
+        )
 
 
-def _paragraphs(chosen: Sequence[_Quote], passages: Sequence[Passage]) -> Iterator[str]:
-    """For each document a line that names it, and its sentences as one quotation."""
-    by_document: dict[str, list[_Quote]] = {}
-    for quote in chosen:
-        by_document.setdefault(passages[quote.n - 1].document_id, []).append(quote)
-    for quotes in by_document.values():
-        first = passages[quotes[0].n - 1]
-        yield f"From **{_escaped(first.title)}**:"
-        in_order = sorted(quotes[:MAX_PER_DOCUMENT], key=lambda quote: (passages[quote.n - 1].start or 0) + quote.start)
-        yield "> " + " ".join(f"{_escaped(quote.text)} [{quote.n}]" for quote in in_order)
+def _dangles(piece: Quotable) -> bool:
+    return piece.kind == "sentence" and _DANGLING.match(piece.text) is not None
+
+
+def _says_the_same(one: Quotable, other: Quotable) -> bool:
+    if one.kind != other.kind or one.kind == "row":
+        return one.text == other.text
+    if set(_NUMBER.findall(one.text)) != set(_NUMBER.findall(other.text)):
+        return False  # a rule and another version of it
+    mine, theirs = stems(one.text), stems(other.text)
+    return len(mine & theirs) >= 0.8 * min(len(mine), len(theirs))
+
+
+def _paragraphs(chosen: Sequence[Quotable], passages: Sequence[Passage]) -> Iterator[str]:
+    """For each document a line that names it, and its pieces as one quotation, in the order of the document."""
+    by_document: dict[str, list[Quotable]] = {}
+    for piece in chosen:
+        by_document.setdefault(passages[piece.n - 1].document_id, []).append(piece)
+    for pieces in by_document.values():
+        yield f"From **{_escaped(passages[pieces[0].n - 1].title)}**:"
+        pieces.sort(key=lambda piece: (passages[piece.n - 1].start or 0) + piece.start)
+        parts = [
+            _rendered(kind, lead, header, list(group))
+            for (kind, lead, header), group in groupby(pieces, lambda piece: (piece.kind, piece.lead, piece.header))
+        ]
+        yield "\n".join(f"> {line}".rstrip() for line in "\n\n".join(parts).split("\n"))
+
+
+def _rendered(kind: str, lead: str, header: str, pieces: Sequence[Quotable]) -> str:
+    if kind == "item":
+        items = "\n".join(f"- {_escaped(piece.text)} [{piece.n}]" for piece in pieces)
+        return f"{_escaped(lead)}\n\n{items}" if lead else items
+    if kind == "row":
+        rows = (f"{_escaped(piece.text).rstrip('| ')} [{piece.n}] |" for piece in pieces)
+        return "\n".join([header, *rows])
+    return " ".join(f"{_escaped(piece.text)} [{piece.n}]" for piece in pieces)
 
 
 def _escaped(text: str) -> str:

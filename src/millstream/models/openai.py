@@ -53,7 +53,7 @@ class OpenAIModel:
         self._endpoint = endpoint
         self._who = endpoint.host
         self._url = URL(endpoint.url, encoded=True)
-        self._proxy, self._proxy_auth = _proxy(self._url)
+        self._proxy, self._proxy_auth = proxy_for(self._url)
         self._timeouts = timeouts or Timeouts()
         self._tls: ssl.SSLContext | bool = tls or True
         self._session: aiohttp.ClientSession | None = None
@@ -149,7 +149,7 @@ class OpenAIModel:
             body = b""
         finally:
             response.close()
-        detail = _error_detail(body)
+        detail = error_detail(body)
         return failures.http_error(
             self._who,
             response.status,
@@ -168,7 +168,7 @@ class OpenAIModel:
     def _unreachable(self, error: Exception) -> ModelError:
         if isinstance(error, aiohttp.ServerDisconnectedError):
             return failures.interrupted(self._who, after_first_delta=False, reason="it closed the connection")
-        return failures.unreachable(self._who, _reason(error))
+        return failures.unreachable(self._who, reason_for(error))
 
     def _silence(self, started: bool) -> ModelError:
         failure = failures.between_tokens_timeout if started else failures.first_token_timeout
@@ -205,7 +205,7 @@ class _Reading:
         try:
             return await self._readany()
         except (aiohttp.ClientError, OSError) as error:
-            self.lost = _reason(error)
+            self.lost = reason_for(error)
             return b""
         except RuntimeError:  # aiohttp's word, on uvloop, for a session that was closed before this read
             self.lost = "the connection was closed here"
@@ -250,7 +250,7 @@ def _body(model: str, prompt: Prompt, options: ModelOptions) -> bytes:
     return msgspec.json.encode(body)
 
 
-def _proxy(url: URL) -> tuple[URL | None, aiohttp.BasicAuth | None]:
+def proxy_for(url: URL) -> tuple[URL | None, aiohttp.BasicAuth | None]:
     """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for `url`, and its credentials."""
     proxies = urllib.request.getproxies()
     named = proxies.get(url.scheme) or proxies.get("all")
@@ -285,7 +285,7 @@ class _ErrorBody(msgspec.Struct):
     detail: Any = None
 
 
-def _error_detail(body: bytes) -> ErrorDetail:
+def error_detail(body: bytes) -> ErrorDetail:
     """What an error body says, in the shapes of OpenAI, Azure, API gateways and FastAPI."""
     try:
         parsed = msgspec.json.decode(body, type=_ErrorBody)
@@ -297,7 +297,7 @@ def _error_detail(body: bytes) -> ErrorDetail:
     return ErrorDetail(message=parsed.error or parsed.message or detail)
 
 
-def _reason(error: BaseException) -> str:
+def reason_for(error: BaseException) -> str:
     """One short clause for a person; the exceptions' own texts name objects and paths of the library."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "its certificate is not trusted"

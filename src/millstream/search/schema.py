@@ -1,12 +1,5 @@
 """The tables of `index.db`, and how a file made by an older version is brought up to date."""
 
-import sqlite3
-from pathlib import Path
-
-from millstream.errors import ConfigurationError
-
-_BUSY_TIMEOUT_S = 10.0
-
 # A document's row is one version of it. While a new version is being written it is `loading` and nobody sees it; then
 # it becomes `ready` and the old one `old` in one transaction, and the old one's passages are removed bit by bit.
 _VERSION_1 = """
@@ -55,64 +48,87 @@ CREATE TRIGGER passages_removed AFTER DELETE ON passages BEGIN
 END;
 """
 
-MIGRATIONS = [_VERSION_1]
+# What is known of a document's file, and the files that are not in the index: those that could not be read, and those
+# that a person removed and that stay out until they are named themselves.
+_VERSION_2 = """
+ALTER TABLE documents ADD COLUMN format TEXT NOT NULL DEFAULT '';
+ALTER TABLE documents ADD COLUMN size INTEGER NOT NULL DEFAULT 0;           -- bytes
+ALTER TABLE documents ADD COLUMN modified INTEGER NOT NULL DEFAULT 0;       -- milliseconds since 1970
+ALTER TABLE documents ADD COLUMN stamp TEXT NOT NULL DEFAULT '';            -- changes whenever the file may have
+ALTER TABLE documents ADD COLUMN page_starts TEXT NOT NULL DEFAULT '[]';    -- JSON: offset in the text of each page
+
+CREATE TABLE absent (
+    owner       TEXT NOT NULL,
+    location    TEXT NOT NULL,
+    document_id TEXT NOT NULL,
+    uri         TEXT NOT NULL,
+    state       TEXT NOT NULL CHECK (state IN ('failed', 'removed')),
+    version     TEXT NOT NULL,
+    stamp       TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    PRIMARY KEY (owner, location)
+) WITHOUT ROWID;
+
+CREATE TRIGGER passages_retitled AFTER UPDATE OF title ON passages BEGIN
+    INSERT INTO terms (terms, rowid, title, text) VALUES ('delete', old.id, old.title, old.text);
+    INSERT INTO terms (rowid, title, text) VALUES (new.id, new.title, new.text);
+END;
+"""
+
+# Row numbers of documents are never used twice, so that who keeps vectors in memory can tell documents apart by them.
+# A vector is a unit vector of little-endian float16, made by one model of one passage's text; `seq` only grows, so that
+# a reader takes up what came after what it has. `changes` counts what happened to the list of documents.
+_VERSION_3 = """
+CREATE TABLE documents_3 (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner       TEXT NOT NULL,
+    location    TEXT NOT NULL,      -- absolute path; never leaves this file
+    document_id TEXT NOT NULL,
+    uri         TEXT NOT NULL,
+    title       TEXT NOT NULL,
+    version     TEXT NOT NULL,
+    state       TEXT NOT NULL CHECK (state IN ('loading', 'ready', 'old')),
+    pages       INTEGER NOT NULL,
+    format      TEXT NOT NULL DEFAULT '',
+    size        INTEGER NOT NULL DEFAULT 0,     -- bytes
+    modified    INTEGER NOT NULL DEFAULT 0,     -- milliseconds since 1970
+    stamp       TEXT NOT NULL DEFAULT '',       -- changes whenever the file may have
+    page_starts TEXT NOT NULL DEFAULT '[]'      -- JSON: offset in the text of each page
+);
+INSERT INTO documents_3
+SELECT id, owner, location, document_id, uri, title, version, state, pages, format, size, modified, stamp, page_starts
+FROM documents;
+DROP TABLE documents;
+ALTER TABLE documents_3 RENAME TO documents;
+CREATE UNIQUE INDEX documents_ready ON documents (owner, location) WHERE state = 'ready';
+CREATE INDEX documents_by_id ON documents (document_id, owner) WHERE state = 'ready';
+
+CREATE TABLE changes (n INTEGER NOT NULL);
+INSERT INTO changes VALUES (0);
+CREATE TRIGGER documents_updated AFTER UPDATE ON documents BEGIN
+    UPDATE changes SET n = n + 1;
+END;
+CREATE TRIGGER documents_removed AFTER DELETE ON documents WHEN old.state = 'ready' BEGIN
+    UPDATE changes SET n = n + 1;
+END;
+
+CREATE TABLE models (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    name        TEXT NOT NULL UNIQUE,
+    dimensions  INTEGER NOT NULL
+);
+CREATE TABLE vectors (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    passage     INTEGER NOT NULL UNIQUE REFERENCES passages (id),
+    document    INTEGER NOT NULL,
+    model       INTEGER NOT NULL REFERENCES models (id),
+    vector      BLOB NOT NULL
+);
+CREATE INDEX vectors_of_model ON vectors (model);
+CREATE TRIGGER passages_forgotten AFTER DELETE ON passages BEGIN
+    DELETE FROM vectors WHERE passage = old.id;
+END;
+"""
+
+MIGRATIONS = [_VERSION_1, _VERSION_2, _VERSION_3]
 """Script i brings a file from schema version i to i + 1; `PRAGMA user_version` says where a file stands."""
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection in autocommit mode that any one thread at a time may use.
-
-    Raises ConfigurationError when the file is no database.
-    """
-    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA synchronous = NORMAL")
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError:
-        connection.close()
-        raise ConfigurationError(
-            "The file index.db in the data folder is not a Millstream index. Move it away and sync again."
-        ) from None
-    return connection
-
-
-def migrate(connection: sqlite3.Connection) -> None:
-    """Creates the tables or brings them up to date, all or nothing.
-
-    Raises ConfigurationError when the file was made by a newer version.
-    """
-    connection.execute("PRAGMA journal_mode = WAL")
-    if _version(connection) == len(MIGRATIONS):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for script in MIGRATIONS[_version(connection) :]:
-            for statement in _statements(script):
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise ConfigurationError(
-            "The index in the data folder was made by a newer version of Millstream. "
-            "Update Millstream, or choose another data folder."
-        )
-    return version
-
-
-def _statements(script: str) -> list[str]:
-    """The statements of a script, one by one: `executescript` would commit the transaction that we are in."""
-    statements, pending = [], ""
-    for line in script.splitlines(keepends=True):
-        pending += line
-        if sqlite3.complete_statement(pending):
-            statements.append(pending)
-            pending = ""
-    return statements

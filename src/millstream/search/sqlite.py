@@ -1,42 +1,49 @@
-"""Lexical search in one SQLite file: FTS5, BM25, terms stemmed and OR-ed.
+"""Search in one SQLite file: by words (FTS5) and by meaning (vectors), the two rankings fused.
 
 Reading never waits for writing (WAL). Every search runs in a thread on a connection of its own and is interrupted when
-its caller is cancelled. BM25's statistics are those of the whole file, so that owners share an idea of which words are
-rare, and nothing else.
+its caller is cancelled.
 """
 
 import asyncio
-import math
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from millstream.errors import NotFound
-from millstream.search import Passage
+from millstream.database import connect, migrate
+from millstream.errors import ModelError, NotFound
+from millstream.search import EVERYTHING, Filter, Match, Passage
+from millstream.search.embed import Embedder
+from millstream.search.embed.cache import QueryCache
+from millstream.search.fuse import reciprocal_rank_fusion, without_copies
+from millstream.search.lexical import best_matches, coverage
 from millstream.search.query import query_terms
-from millstream.search.schema import connect, migrate
+from millstream.search.rerank import Reranker
+from millstream.search.schema import MIGRATIONS
+from millstream.search.vectors import VectorTable
 from millstream.search.writer import IndexWriter
 
 T = TypeVar("T")
 
-READERS = 4  # searches at a time; more wait for their turn
-TITLE_WEIGHT = 0.5  # of a term in the title against one in the text
-MAX_LIMIT = 100
+logger = logging.getLogger("millstream")
 
-_SEARCH = f"""
-SELECT p.id, p.n, p.text, p.start, p."end", p.page_start, p.page_end,
-       d.document_id, d.version, d.title, d.uri, -bm25(terms, {TITLE_WEIGHT}, 1.0) AS score
-FROM terms
-JOIN passages AS p ON p.id = terms.rowid
-JOIN documents AS d ON d.id = p.document
-WHERE terms MATCH ? AND d.owner = ? AND d.state = 'ready'
-ORDER BY score DESC, p.id
-LIMIT ?
+READERS = 4  # searches at a time; more wait for their turn
+MAX_LIMIT = 100
+HALF = 50  # passages of each half that are fused
+FEEDBACK = 3  # the best passages of a first search by meaning, which refine a second one
+RERANKED = 30  # passages that a reranker reads
+
+_PASSAGES = """
+SELECT p.id, p.n, p.text, p.start, p."end", p.page_start, p.page_end, d.document_id, d.version, d.title, d.uri
+FROM passages AS p JOIN documents AS d ON d.id = p.document
+WHERE p.id IN ({})
 """
 
 
@@ -60,23 +67,42 @@ class DocumentText(msgspec.Struct, frozen=True):
 class SqliteIndex:
     """The index in the file `path`; the file, its folder and its tables are made if they are not there.
 
+    Without an `embedder` it is searched by words alone. What a `reranker` is given is put into its order. Both are
+    closed with the index. `only` leaves out one half of each search, to measure the other.
     Raises ConfigurationError when the file is no index or was made by a newer version.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        embedder: Embedder | None = None,
+        reranker: Reranker | None = None,
+        *,
+        only: Literal["lexical", "semantic"] | None = None,
+    ) -> None:
         self.path = path
+        self.embedder = embedder
+        self._only = only
+        self._reranker = reranker
+        self._questions = QueryCache(embedder) if embedder else None
+        self._vectors = VectorTable(embedder.name) if embedder else None
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = connect(path)
-        migrate(connection)
+        migrate(connection, path.name, MIGRATIONS)
         self._idle = [connection]
         self._threads = ThreadPoolExecutor(READERS, "millstream-search")
 
-    async def search(self, query: str, *, owner: str, limit: int = 5) -> list[Passage]:
-        """At most `limit` passages of `owner`'s documents, best first; an empty list when no term matches."""
+    async def search(self, query: str, *, owner: str, limit: int = 5, where: Filter = EVERYTHING) -> list[Passage]:
+        """See `Search.search`. Where the embedder or the reranker fails, the search goes on without it."""
         terms = query_terms(query)
         if not terms or limit < 1:
             return []
-        return await self._read(lambda connection: _search(connection, terms, owner, min(limit, MAX_LIMIT)))
+        limit = min(limit, MAX_LIMIT)
+        asked = _Asked(terms, await self._vector(query), owner, where, max(HALF, limit))
+        if self._reranker is None:
+            return await self._read(lambda connection: self._found(connection, asked, limit))
+        passages = await self._read(lambda connection: self._found(connection, asked, max(RERANKED, limit)))
+        return (await self._reranked(query, passages))[:limit]
 
     async def document_count(self, *, owner: str) -> int:
         return await self._read(lambda connection: _count(connection, owner))
@@ -94,10 +120,75 @@ class SqliteIndex:
         return IndexWriter(self.path)
 
     async def close(self) -> None:
-        """Ends searches that still run, then closes the file."""
+        """Ends searches that still run, then closes the file, the embedder and the reranker."""
         await asyncio.to_thread(self._threads.shutdown)
         while self._idle:
             self._idle.pop().close()
+        if self.embedder is not None:
+            await self.embedder.close()
+        if self._reranker is not None:
+            await self._reranker.close()
+
+    async def _vector(self, query: str) -> NDArray[np.float32] | None:
+        """The question's vector, unless there is nothing to compare it with."""
+        if self._vectors is None or self._questions is None or self._only == "lexical":
+            return None
+        if not await self._read(self._vectors.refresh):
+            return None
+        try:
+            return await self._questions.vector(query)
+        except ModelError as error:
+            logger.warning("searching by words alone: %s", error.message)
+            return None
+
+    def _found(self, connection: sqlite3.Connection, asked: "_Asked", limit: int) -> list[Passage]:
+        lexical: list[tuple[int, float]] = []
+        if self._only != "semantic":
+            lexical = best_matches(connection, asked.terms, asked.owner, asked.where, asked.half)
+        semantic = self._nearest(connection, asked, [])
+        if semantic and lexical:
+            likely = list(self._fused(lexical, semantic))[:FEEDBACK]
+            semantic = self._nearest(connection, asked, likely)
+        scores = self._fused(lexical, semantic)
+        rows = _rows(connection, list(scores))
+        chosen = without_copies(list(scores), {passage: row[2] for passage, row in rows.items()}, limit)
+        covered = coverage(connection, asked.terms, chosen)
+        by_words, by_meaning = _matches(lexical), _matches(semantic)
+        return [
+            _passage(rows[passage], scores[passage], covered[passage], by_words.get(passage), by_meaning.get(passage))
+            for passage in chosen
+        ]
+
+    def _nearest(
+        self, connection: sqlite3.Connection, asked: "_Asked", feedback: Sequence[int]
+    ) -> list[tuple[int, float]]:
+        if self._vectors is None or self.embedder is None or asked.vector is None:
+            return []
+        return self._vectors.nearest(
+            connection,
+            asked.vector,
+            asked.owner,
+            asked.where,
+            asked.half,
+            floor=self.embedder.floor,
+            feedback=feedback,
+        )
+
+    def _fused(self, lexical: Sequence[tuple[int, float]], semantic: Sequence[tuple[int, float]]) -> dict[int, float]:
+        """Passage → score, best first. A half that found nothing, or was not asked, does not lower the others'."""
+        weight = self.embedder.weight if self.embedder else 0.0
+        halves = [([p for p, _ in half], share) for half, share in ((lexical, 1.0), (semantic, weight)) if half]
+        return reciprocal_rank_fusion(halves)
+
+    async def _reranked(self, query: str, passages: list[Passage]) -> list[Passage]:
+        assert self._reranker is not None
+        try:
+            scores = await self._reranker.rerank(query, [passage.text for passage in passages])
+        except ModelError as error:
+            logger.warning("searching without the reranker: %s", error.message)
+            return passages
+        ordered = sorted(zip(scores, passages, strict=True), key=lambda entry: -entry[0])
+        return [msgspec.structs.replace(passage, score=score, reranked=score) for score, passage in ordered]
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         reading = _Reading(work, self._idle, self.path)
@@ -144,50 +235,51 @@ def _take(idle: list[sqlite3.Connection], path: Path) -> sqlite3.Connection:
         return connect(path)
 
 
-def _search(connection: sqlite3.Connection, terms: Sequence[str], owner: str, limit: int) -> list[Passage]:
-    rows = connection.execute(_SEARCH, (" OR ".join(map(_quoted, terms)), owner, limit)).fetchall()
-    coverage = _coverage(connection, terms, [row[0] for row in rows])
-    return [
-        Passage(
-            source_id=f"{document_id}.{version[:12]}.{n}",
-            document_id=document_id,
-            version=version,
-            title=title,
-            uri=uri,
-            text=text,
-            page_start=page_start,
-            page_end=page_end,
-            start=start,
-            end=end,
-            score=float(f"{score:.4g}"),  # in a tiny index BM25 gives millionths
-            coverage=round(coverage[passage], 3),
-        )
-        for passage, n, text, start, end, page_start, page_end, document_id, version, title, uri, score in rows
-    ]
+class _Asked(msgspec.Struct, frozen=True):
+    """A question as both halves need it. `half` is how many passages each may find."""
+
+    terms: Sequence[str]
+    vector: NDArray[np.float32] | None
+    owner: str
+    where: Filter
+    half: int
 
 
-def _quoted(term: str) -> str:
-    """As an FTS5 string (https://sqlite.org/fts5.html#fts5_strings); inside, nothing has a meaning of its own."""
-    return '"' + term.replace('"', '""') + '"'
-
-
-def _coverage(connection: sqlite3.Connection, terms: Sequence[str], passages: Sequence[int]) -> dict[int, float]:
-    """Of each passage, the part of the terms' whole weight (inverse document frequency) that it contains."""
+def _rows(connection: sqlite3.Connection, passages: Sequence[int]) -> dict[int, tuple[Any, ...]]:
     if not passages:
         return {}
-    total: int = connection.execute("SELECT count(*) FROM passages").fetchone()[0]
-    found = dict.fromkeys(passages, 0.0)
-    weight = 0.0
-    among = f"SELECT rowid FROM terms WHERE terms MATCH ? AND rowid IN ({','.join('?' * len(passages))})"
-    for term in terms:
-        holders: int = connection.execute(
-            "SELECT count(*) FROM terms WHERE terms MATCH ?", (_quoted(term),)
-        ).fetchone()[0]
-        rarity = math.log(1 + (total - holders + 0.5) / (holders + 0.5))
-        weight += rarity
-        for (passage,) in connection.execute(among, (_quoted(term), *passages)):
-            found[passage] += rarity
-    return {passage: min(1.0, covered / weight) for passage, covered in found.items()}
+    read = connection.execute(_PASSAGES.format(",".join("?" * len(passages))), passages)
+    return {row[0]: row for row in read}
+
+
+def _matches(ranking: Sequence[tuple[int, float]]) -> dict[int, Match]:
+    return {passage: Match(rank, _short(score)) for rank, (passage, score) in enumerate(ranking, 1)}
+
+
+def _passage(
+    row: tuple[Any, ...], score: float, covered: float, lexical: Match | None, semantic: Match | None
+) -> Passage:
+    _, n, text, start, end, page_start, page_end, document_id, version, title, uri = row
+    return Passage(
+        source_id=f"{document_id}.{version[:12]}.{n}",
+        document_id=document_id,
+        version=version,
+        title=title,
+        uri=uri,
+        text=text,
+        page_start=page_start,
+        page_end=page_end,
+        start=start,
+        end=end,
+        score=_short(score),
+        coverage=round(covered, 3),
+        lexical=lexical,
+        semantic=semantic,
+    )
+
+
+def _short(score: float) -> float:
+    return float(f"{score:.4g}")  # in a tiny index BM25 gives millionths
 
 
 def _count(connection: sqlite3.Connection, owner: str) -> int:

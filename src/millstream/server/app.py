@@ -20,7 +20,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from millstream import __version__
 from millstream.answers.adapt import AnyAnswer, as_answer
 from millstream.answers.chat import ChatAnswer
-from millstream.answers.rag import RagAnswer
 from millstream.conversations import sqlite as conversations_sqlite
 from millstream.database import Database
 from millstream.documents.library import Library
@@ -33,12 +32,16 @@ from millstream.models import ChatModel
 from millstream.models.configure import create_model
 from millstream.models.timeouts import Timeouts
 from millstream.recordings import recording_answer
+from millstream.search.backfill import Backfill
+from millstream.search.configure import open_index
 from millstream.search.sqlite import SqliteIndex
 from millstream.server import page
+from millstream.server.answering import create_rag
 from millstream.server.guard import Guard
 from millstream.server.identity import Identify
 from millstream.server.problem import on_error, problem, problem_of
-from millstream.server.routes import conversations, runs, status, websocket
+from millstream.server.reading import create_pool
+from millstream.server.routes import conversations, documents, runs, status, websocket
 from millstream.server.settings import Settings, load_settings, provider_environment
 from millstream.supervisor import Registered, Supervisor
 
@@ -66,6 +69,7 @@ class Millstream:
         self.answers: dict[str, Registered] = {}
         self.offered: Mapping[str, Registered] = self.answers
         self.library: Library | None = None
+        self.backfill: Backfill | None = None
         self.model: ChatModel | None = None
         self.folder: DataFolder | None = None
         self.closed = False
@@ -123,9 +127,15 @@ class Millstream:
                 opened.callback(folder.unlock)
                 database = Database(settings.data / "millstream.db", MIGRATIONS)
                 opened.push_async_callback(database.close)
-                index = SqliteIndex(settings.data / "index.db")
+                index = open_index(
+                    settings.data,
+                    embedder=settings.embedder,
+                    environ=provider_environment(),
+                    reranker=settings.reranker,
+                    timeouts=timeouts,
+                )
                 opened.push_async_callback(index.close)
-                library = Library(index)
+                library = Library(index, create_pool(settings), watch_s=settings.watch_seconds)
                 opened.push_async_callback(library.close)
                 supervisor = Supervisor(
                     MemoryLog() if settings.log == "memory" else logs_sqlite.SqliteLog(database),
@@ -136,6 +146,10 @@ class Millstream:
                     max_running=settings.max_running,
                 )
                 await supervisor.open(alone=True)
+                library.open()
+                self.backfill = Backfill(index.path, index.embedder)
+                embedding = asyncio.create_task(self.backfill.follow(), name="millstream-embedding")
+                opened.push_async_callback(_end, embedding)
                 self._opened = opened.pop_all()
             self.model, self.folder, self.library = model, folder, library
             self._supervisor = supervisor
@@ -143,8 +157,8 @@ class Millstream:
 
     def _with_built_in(self, model: ChatModel, index: SqliteIndex) -> Mapping[str, Registered]:
         """The registered answers, also those to come, and behind them the built-in ones over this model and index."""
-        rag = Registered(as_answer(RagAnswer(index, model, self.settings.sources, self.settings.prompts)), model.name)
-        chat = Registered(as_answer(ChatAnswer(model, self.settings.prompts)), model.name)
+        rag = Registered(as_answer(create_rag(index, model, self.settings)), model.name)
+        chat = Registered(as_answer(ChatAnswer(model, self.settings.prompts, self.settings.prompt_tokens)), model.name)
         built_in = {"rag": rag, "chat": chat, "recording": Registered(recording_answer, "recording"), "default": rag}
         self.offered = ChainMap(self.answers, built_in)
         return self.offered
@@ -173,10 +187,18 @@ class Millstream:
         finally:
             await self.close()
 
-    def index(self, documents: list[Path], owner: str = "local") -> None:
-        """Begins to bring the index up to date with these documents, in the background. Call it after `open`."""
+    def index(self, documents: list[Path], owner: str = "local", *, watch: bool = False) -> asyncio.Future[None]:
+        """Begins to bring the index up to date with these documents, in the background. Call it after `open`.
+
+        With `watch`, it is kept up to date from then on. The future is done when it is up to date for the first time.
+        """
         assert self.library is not None
-        self.library.start(documents, owner)
+        return self.library.start(documents, owner, watch=watch)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 class _Application:
@@ -225,6 +247,7 @@ def _routed(settings: Settings) -> Starlette:
             Route("/health", _health, methods=["GET"]),
             *runs.routes,
             *conversations.routes,
+            *documents.routes,
             *status.routes,
             *websocket.routes,
             *page.routes,

@@ -35,6 +35,8 @@ class Settings(BaseSettings):
 
     data: Path = Field(Path(".millstream"), description="Folder of the embedded default: runs, conversations, index.")
     model: str = Field("extractive", description="`extractive`, `openai/NAME`, `azure/DEPLOYMENT`, `scripted/FILE`.")
+    embedder: str = Field("minilm", description="`minilm`, `openai/NAME`, `azure/DEPLOYMENT`, or `none`.")
+    reranker: Path | None = Field(None, description="Folder with a cross-encoder: `model.onnx`, `tokenizer.json`.")
     database: str = Field("sqlite", description="Where conversations are kept: `sqlite`.")
     log: Literal["sqlite", "memory"] = Field("sqlite", description="Where events are kept: `sqlite` or `memory`.")
     when_unread: Literal["finish", "stop"] | float = Field(
@@ -43,6 +45,7 @@ class Settings(BaseSettings):
     hosts: Names = Field((), description="Host names to answer to besides loopback, separated by commas; `*` for any.")
     origins: Names = Field((), description="Origins of other sites whose pages may use the API, separated by commas.")
     sources: int = Field(5, ge=1, le=50, description="How many passages an answer is given at most.")
+    prompt_tokens: int = Field(12_000, ge=1000, description="What a prompt may take, the question itself apart.")
     prompts: Path | None = Field(None, description="Folder whose files replace the built-in prompts of the same name.")
     events_kept_hours: float = Field(24, gt=0, description="How long a run's events are kept after its end.")
     heartbeat: float = Field(15, gt=0, description="A stream silent for so long is sent a heartbeat.")
@@ -55,7 +58,19 @@ class Settings(BaseSettings):
     max_running: int = Field(10_000, ge=1, description="Answers in the making at the same time; beyond it 503.")
     quote_pace: float = Field(30, ge=0, description="Words per second of a quoted answer; 0 for all at once.")
 
-    @field_validator("hosts", "origins", mode="before")
+    read_file_mb: float = Field(100, gt=0, description="A larger file is reported and not read.")
+    read_seconds: float = Field(60, gt=0, description="CPU time that reading one file may take.")
+    read_memory_mb: int = Field(1024, ge=256, description="Memory that a process which reads files may take.")
+    read_pages: int = Field(10_000, ge=1, description="Pages, slides or sheets that one file may have.")
+    read_unpacked_mb: float = Field(500, gt=0, description="What an Office file may hold once it is decompressed.")
+    read_characters: int = Field(20_000_000, ge=1, description="Length of one document's text at most.")
+    read_processes: int = Field(0, ge=0, le=64, description="Files read at a time; 0 for one on each core, up to 4.")
+    readers: Names = Field((), description="Python modules that register readers of other formats.")
+    upload_mb: float = Field(100, gt=0, description="An upload larger than this, all its files together, is refused.")
+    uploads: int = Field(1000, ge=0, description="How many uploaded documents an owner may have; 0 for no uploads.")
+    watch_seconds: float = Field(2, gt=0, description="With `--watch`: how often to look whether files have changed.")
+
+    @field_validator("hosts", "origins", "readers", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -19,12 +19,14 @@ async def status(request: Request) -> Response:
     owner = await owner_of(request, millstream.identify)
     assert millstream.model is not None
     assert millstream.library is not None
+    assert millstream.backfill is not None
     body: dict[str, Any] = {
         "version": __version__,
         "model": millstream.model.name,
         "quoting": millstream.model.quotes,
         "answers": sorted(millstream.offered),
         "documents": msgspec.to_builtins(await millstream.library.progress(owner)),
+        "embedding": msgspec.to_builtins(millstream.backfill.progress),
         "recordings": [msgspec.to_builtins(recording) for recording in SHIPPED],
     }
     return Response(encode_json(body), 200, {"Cache-Control": "no-store"}, "application/json")

@@ -8,12 +8,13 @@ Running heads, feet and page numbers are left out.
 import re
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pypdfium2  # type: ignore[import-untyped]
 import pypdfium2.raw  # type: ignore[import-untyped]
 
-from millstream.documents import Document, UnreadableDocument
+from millstream.documents import Document, Source, UnreadableDocument
+from millstream.documents.readers.ruled import Table, find_tables
 
 # PDFium is not thread-safe: https://pypdfium2.readthedocs.io/en/stable/python_api.html
 _PDFIUM = threading.Lock()
@@ -27,21 +28,27 @@ _TERMINATOR = re.compile(r"[.!?:;…。！？][\"'”’»)\]]*\Z")
 _APPLICATION_TITLE = re.compile(
     r"(?:microsoft (?:word|powerpoint|excel)\b|untitled\b|.*\.(?:docx?|pptx?|xlsx?|indd|pdf)\Z)", re.IGNORECASE
 )
+_ROW = "| "  # of a table
+_MARGIN = 20  # points; what is narrower holds no text
 _FURNITURE_LINES = 2  # at most so many lines at either end of a page are taken for a running head or foot
 _FURNITURE_SHARE = 0.6  # of the pages
 
 
-def read_pdf(data: bytes) -> Document:
+def read_pdf(source: Source) -> Document:
     """Title (from the file's metadata, may be empty), text and pages.
 
     Raises UnreadableDocument when it is damaged, needs a password, or has no text (scanned pages).
     """
     with _PDFIUM:
         try:
-            pdf = pypdfium2.PdfDocument(data)
+            pdf = pypdfium2.PdfDocument(source.data)
         except pypdfium2.PdfiumError as error:
             raise UnreadableDocument(_why(error)) from None
         try:
+            if len(pdf) > source.limits.pages:
+                raise UnreadableDocument(
+                    f"It has {len(pdf)} pages; {source.limits.pages} is the limit (MILLSTREAM_READ_PAGES)."
+                )
             title = pdf.get_metadata_value("Title").strip()
             pages = [_page_lines(pdf, number) for number in range(len(pdf))]
         except pypdfium2.PdfiumError:
@@ -66,12 +73,30 @@ def _page_lines(pdf: pypdfium2.PdfDocument, number: int) -> list[str]:
     page = pdf[number]
     text_page = page.get_textpage()
     try:
-        text = str(text_page.get_text_bounded())
+        tables = find_tables(page, text_page)
+        return list(_lines_around(tables, page, text_page)) if tables else _lines(text_page.get_text_bounded())
     finally:
         text_page.close()
         page.close()
+
+
+def _lines(text: str) -> list[str]:
     lines = (" ".join(line.split()) for line in text.replace("\0", "").splitlines())
     return [line for line in lines if line]
+
+
+def _lines_around(tables: Sequence[Table], page: pypdfium2.PdfPage, text_page: pypdfium2.PdfTextPage) -> Iterator[str]:
+    """The page from top to bottom: what stands above a table, its rows, what stands beside it, and so on."""
+    left, bottom, right, top = page.get_bbox()
+    for table in tables:
+        box = table.box
+        yield from _lines(text_page.get_text_bounded(left, box.top, right, max(top, box.top)))
+        yield from table.rows
+        for side in ((left, box.left), (box.right, right)):
+            if side[1] - side[0] > _MARGIN:
+                yield from _lines(text_page.get_text_bounded(side[0], box.bottom, side[1], box.top))
+        top = box.bottom
+    yield from _lines(text_page.get_text_bounded(left, min(bottom, top), right, top))
 
 
 def _without_furniture(pages: Sequence[list[str]]) -> list[list[str]]:
@@ -124,6 +149,8 @@ def _assemble(pages: Sequence[list[str]]) -> tuple[str, tuple[int, ...]]:
 def _ends_block(lines: Sequence[str], i: int, width: int) -> bool:
     """Whether a paragraph, heading or list item ends with line i, judged by its length and the line ends around."""
     line, following = lines[i], lines[i + 1]
+    if line.startswith(_ROW) or following.startswith(_ROW):
+        return not (line.startswith(_ROW) and following.startswith(_ROW))
     if _BULLET.match(following) or (_is_capitalised(line) and not following[0].islower()):
         return True
     short = len(line) < 0.75 * width

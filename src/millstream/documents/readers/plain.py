@@ -1,0 +1,23 @@
+"""Plain text and Markdown, as they are."""
+
+import re
+
+from millstream.documents import Document, Source
+from millstream.documents.encoding import decode_text
+
+_FRONT_MATTER = re.compile(r"---\n.*?\n(?:---|\.\.\.)\n", re.DOTALL)
+_FENCE = re.compile(r"^ {0,3}(```|~~~).*?(?:^ {0,3}\1|\Z)", re.DOTALL | re.MULTILINE)
+_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$", re.MULTILINE)
+_INLINE_MARKUP = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)|[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}")
+
+
+def read_text(source: Source) -> Document:
+    return Document("", decode_text(source.data))
+
+
+def read_markdown(source: Source) -> Document:
+    """The source text as it is; its title is the first heading."""
+    text = decode_text(source.data)
+    front_matter = _FRONT_MATTER.match(text)
+    heading = _HEADING.search(_FENCE.sub("", text[front_matter.end() :] if front_matter else text))
+    return Document(_INLINE_MARKUP.sub(r"\1", heading[1]).strip() if heading else "", text)
