@@ -144,7 +144,7 @@ class SqliteIndex:
     def _found(self, connection: sqlite3.Connection, asked: "_Asked", limit: int) -> list[Passage]:
         lexical: list[tuple[int, float]] = []
         if self._only != "semantic":
-            lexical = best_matches(connection, asked.terms, asked.owner, asked.where, asked.half)
+            lexical = _settled(connection, best_matches(connection, asked.terms, asked.owner, asked.where, asked.half))
         semantic = self._nearest(connection, asked, [])
         if semantic and lexical:
             likely = list(self._fused(lexical, semantic))[:FEEDBACK]
@@ -164,7 +164,7 @@ class SqliteIndex:
     ) -> list[tuple[int, float]]:
         if self._vectors is None or self.embedder is None or asked.vector is None:
             return []
-        return self._vectors.nearest(
+        nearest = self._vectors.nearest(
             connection,
             asked.vector,
             asked.owner,
@@ -173,6 +173,7 @@ class SqliteIndex:
             floor=self.embedder.floor,
             feedback=feedback,
         )
+        return _settled(connection, nearest)
 
     def _fused(self, lexical: Sequence[tuple[int, float]], semantic: Sequence[tuple[int, float]]) -> dict[int, float]:
         """Passage → score, best first. A half that found nothing, or was not asked, does not lower the others'."""
@@ -250,6 +251,17 @@ def _rows(connection: sqlite3.Connection, passages: Sequence[int]) -> dict[int, 
         return {}
     read = connection.execute(_PASSAGES.format(",".join("?" * len(passages))), passages)
     return {row[0]: row for row in read}
+
+
+def _settled(connection: sqlite3.Connection, ranking: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """`ranking` with equals by address and place, not by when they were indexed: copies of a text are equals."""
+    rows = connection.execute(
+        "SELECT p.id, d.uri, p.n FROM passages AS p JOIN documents AS d ON d.id = p.document "
+        f"WHERE p.id IN ({','.join('?' * len(ranking))})",
+        [passage for passage, _ in ranking],
+    )
+    places = {passage: (uri, n) for passage, uri, n in rows}
+    return sorted(ranking, key=lambda entry: (-entry[1], places[entry[0]]))
 
 
 def _matches(ranking: Sequence[tuple[int, float]]) -> dict[int, Match]:
