@@ -106,6 +106,8 @@ class Supervisor:
         *,
         when_unread: WhenUnread = "finish",
         events_kept_s: float = 24 * 3600,
+        deleted_kept_s: float = 24 * 3600,
+        unlisted_kept_s: float = 30 * 24 * 3600,
         max_running: int = 10_000,
     ) -> None:
         self.log = log
@@ -113,6 +115,8 @@ class Supervisor:
         self._answers = answers
         self._when_unread = when_unread
         self._events_kept_s = events_kept_s
+        self._deleted_kept_s = deleted_kept_s
+        self._unlisted_kept_s = unlisted_kept_s
         self._max_running = max_running
         self._flusher = Flusher(log)
         self._live: dict[str, _Live] = {}
@@ -413,10 +417,7 @@ class Supervisor:
 
     async def conversation(self, owner: str, conversation_id: str) -> tuple[ConversationHead, Sequence[StoredMessage]]:
         """The conversation with all its messages; stubs hold the fold of their log. Raises NotFound."""
-        found = await self.conversations.get(owner, conversation_id)
-        if found is None:
-            raise NotFound("There is no such conversation.", code="no-conversation")
-        head, messages = found
+        head, messages = await self._stored(owner, conversation_id)
         return head, [await self._whole(message) for message in messages]
 
     async def answer_message(self, owner: str, run_id: str) -> StoredMessage:
@@ -427,18 +428,25 @@ class Supervisor:
         return await self._whole(message)
 
     async def delete_conversation(self, owner: str, conversation_id: str) -> None:
-        """Stops its runs and forgets everything about it. Raises NotFound."""
-        found = await self.conversations.get(owner, conversation_id)
-        if found is None:
-            raise NotFound("There is no such conversation.", code="no-conversation")
-        run_ids = [message.run_id for message in found[1] if message.run_id is not None]
-        for run_id in run_ids:
-            live = self._live.get(run_id)
+        """Stops its runs, forgets their events, and hides it until it is restored or purged. Raises NotFound."""
+        _, messages = await self._stored(owner, conversation_id)
+        for message in messages:
+            live = self._live.get(message.run_id or "")
             if live is not None:
                 live.stop(None)
                 await asyncio.wait([live.filed], timeout=CLEANUP_S)
-        await self.conversations.delete(owner, conversation_id)
-        await self.log.delete(run_ids)
+        _, messages = await self._stored(owner, conversation_id)
+        await self.conversations.delete(owner, conversation_id, int(time.time() * 1000))
+        # What is not filed yet has its answer in the log alone.
+        await self.log.delete([each.run_id for each in messages if each.run_id and each.snapshot is not None])
+        if self._deleted_kept_s == 0:
+            await self._purge()
+
+    async def _stored(self, owner: str, conversation_id: str) -> tuple[ConversationHead, Sequence[StoredMessage]]:
+        found = await self.conversations.get(owner, conversation_id)
+        if found is None:
+            raise NotFound("There is no such conversation.", code="no-conversation")
+        return found
 
     async def _whole(self, message: StoredMessage) -> StoredMessage:
         if message.run_id is None or message.snapshot is not None:
@@ -463,8 +471,16 @@ class Supervisor:
                 await self._file(record.run_id)
 
     async def prune(self) -> None:
-        """Forgets events that have passed their retention."""
+        """Forgets events and conversations that have passed their retention."""
         await self.log.prune(int((time.time() - self._events_kept_s) * 1000))
+        await self._purge()
+
+    async def _purge(self) -> None:
+        now = time.time()
+        run_ids = await self.conversations.purge(
+            int((now - self._deleted_kept_s) * 1000), int((now - self._unlisted_kept_s) * 1000)
+        )
+        await self.log.delete(run_ids)
 
     async def _renew(self) -> None:
         leases = [(run_id, live.producer.record.epoch) for run_id, live in self._live.items()]

@@ -72,7 +72,7 @@ def test_every_route_is_documented_and_every_documented_one_exists() -> None:
                 (method, route.path.replace(":path", "")) for method in route.methods or () if method != "HEAD"
             }
     text = (DOCS / "http-api.md").read_text()
-    documented = set(re.findall(r"`(GET|POST|PATCH|DELETE) (/[a-z_/{}]*)(?:\?[^`]*)?`", text))
+    documented = set(re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[a-z_/{}]*)(?:\?[^`]*)?`", text))
     assert documented == existing
 
 

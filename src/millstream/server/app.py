@@ -45,7 +45,7 @@ from millstream.server.routes import conversations, documents, runs, status, web
 from millstream.server.settings import Settings, load_settings, provider_environment
 from millstream.supervisor import Registered, Supervisor
 
-MIGRATIONS = (logs_sqlite.SCHEMA + conversations_sqlite.SCHEMA,)
+MIGRATIONS = (logs_sqlite.SCHEMA + conversations_sqlite.SCHEMA, conversations_sqlite.SCHEMA_2)
 
 logger = logging.getLogger("millstream")
 
@@ -143,6 +143,8 @@ class Millstream:
                     self._with_built_in(model, index),
                     when_unread=settings.when_unread,
                     events_kept_s=settings.events_kept_hours * 3600,
+                    deleted_kept_s=settings.deleted_kept_hours * 3600,
+                    unlisted_kept_s=settings.unlisted_kept_hours * 3600,
                     max_running=settings.max_running,
                 )
                 await supervisor.open(alone=True)
@@ -263,7 +265,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
         cors = Middleware(
             CORSMiddleware,
             allow_origins=list(settings.origins),
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["authorization", "content-type", "last-event-id"],
             expose_headers=["Millstream-Run", "Retry-After"],
         )

@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     sources: int = Field(5, ge=1, le=50, description="How many passages an answer is given at most.")
     prompts: Path | None = Field(None, description="Folder whose files replace the built-in prompts of the same name.")
     events_kept_hours: float = Field(24, gt=0, description="How long a run's events are kept after its end.")
+    deleted_kept_hours: float = Field(24, ge=0, description="How long a deleted conversation can be restored.")
+    unlisted_kept_hours: float = Field(720, gt=0, description="How long answers to `messages` are kept.")
     heartbeat: float = Field(15, gt=0, description="A stream silent for so long is sent a heartbeat.")
     drain: float = Field(30, ge=0, description="After SIGTERM, running answers get so long to end by themselves.")
     connect_timeout: float = Field(10, gt=0, description="A model must accept the connection within this.")
