@@ -35,10 +35,29 @@ export function placeMarks(markdown: string, ends: readonly number[]): MarkedTex
   return { text: text + markdown.slice(from), pattern };
 }
 
+/** A mark's index and its place, in UTF-16 units of the text around it. */
+export interface Placed {
+  mark: number;
+  at: number;
+}
+
+/** `markdown` with marks at their places, which ascend. */
+export function insertMarks(markdown: string, placed: readonly Placed[]): MarkedText {
+  const sign = SIGNS.find((candidate) => !markdown.includes(candidate)) ?? "\u1805";
+  let text = "";
+  let from = 0;
+  for (const { mark, at } of placed) {
+    text += `${markdown.slice(from, at)}${sign}${mark}${sign}`;
+    from = at;
+  }
+  return { text: text + markdown.slice(from), pattern: new RegExp(`${sign}(\\d+)${sign}`) };
+}
+
 /** Lines whose meaning a mark would change: fences, rules, underlines of headings, a table's second line. */
 const NO_MARK = /^[\s>]*(`{3}|~{3}|[-=*_|:\s]+$)/;
 
-function placeAt(markdown: string, index: number): number | null {
+/** Where a mark for the statement that ends at `index` can stand, in UTF-16 units; null when nowhere on its line. */
+export function placeAt(markdown: string, index: number): number | null {
   let at = index;
   while (at > 0 && isSpace(markdown.charCodeAt(at - 1))) at--;
   const lineStart = markdown.lastIndexOf("\n", at - 1) + 1;
