@@ -180,6 +180,30 @@ async def test_a_question_and_what_is_not_there_have_no_feedback(server: Server)
             assert (refused.status, refused.json["code"]) == (404, "no-message")
 
 
+async def test_export_as_markdown_is_the_shown_branch_as_a_file(server: Server) -> None:
+    conversation = await told(server, "One.", question="Why: *a/b*?")
+    path = f"/api/conversations/{conversation}"
+    question, answer = (await server.get(path)).json["messages"]
+    await told(server, "Two.", question=None, conversation_id=conversation, parent_id=question["message_id"])
+    exported = await server.get(f"{path}/export")
+    assert exported.body.decode() == "# Why: *a/b*?\n\n## Question\n\nWhy: *a/b*?\n\n## Answer\n\nTwo.\n"
+    assert exported.headers["Content-Type"] == "text/markdown; charset=utf-8"
+    assert exported.headers["Content-Disposition"] == "attachment; filename*=UTF-8''Why%20a%20b.md"
+    await server.request("PATCH", path, json={"chosen_id": answer["message_id"]})
+    assert "One." in (await server.get(f"{path}/export?format=markdown")).body.decode()
+
+
+async def test_export_as_json_is_the_whole_conversation_as_a_file(server: Server) -> None:
+    conversation = await told(server, "One.", question="🎉")
+    path = f"/api/conversations/{conversation}"
+    exported = await server.get(f"{path}/export?format=json")
+    assert exported.json == (await server.get(path)).json
+    assert exported.headers["Content-Disposition"] == "attachment; filename*=UTF-8''%F0%9F%8E%89.json"
+    refused = await server.get(f"{path}/export?format=pdf")
+    assert (refused.status, refused.json["code"]) == (400, "invalid-request")
+    assert (await server.get("/api/conversations/none/export")).status == 404
+
+
 @pytest.mark.parametrize("body", [{}, {"title": 5}, {"title": "x", "colour": "red"}, {"title": " "}, [], None])
 async def test_a_rename_that_cannot_be_understood_is_refused(server: Server, body: Any) -> None:
     conversation = await told(server, "Yes.", question="Why?")
@@ -270,6 +294,7 @@ async def test_a_conversation_is_its_owners_alone(tmp_path: Path) -> None:
         rating = {"rating": "down"}
         rated = await server.request("PUT", f"/api/messages/{answer}/feedback", headers=bob, json=rating)
         assert rated.status == 404
+        assert (await server.get(f"{path}/export", headers=bob)).status == 404
         assert (await server.get("/api/conversations?q=why", headers=bob)).json == {"conversations": []}
         asked = {"question": "Why?", "conversation_id": conversation}
         assert (await server.post("/api/runs", asked, headers=bob)).status == 404

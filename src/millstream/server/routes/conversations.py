@@ -1,8 +1,9 @@
-"""Conversations over HTTP: list, search, open, rename, choose a branch, delete, restore, rate."""
+"""Conversations over HTTP: list, search, open, rename, choose a branch, export, delete, restore, rate."""
 
 import re
 import time
 from typing import Any, Literal, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
@@ -10,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from millstream.conversations import LIST_LIMIT, ConversationHead, Feedback, Place, StoredMessage
+from millstream.conversations.export import as_markdown
 from millstream.errors import InputError, NotFound
 from millstream.events import encode_json
 from millstream.server.app_of import millstream_of
@@ -20,6 +22,9 @@ MAX_TITLE_CHARACTERS = 200
 MAX_SEARCH_CHARACTERS = 200
 MAX_COMMENT_CHARACTERS = 2000
 
+MAX_NAME_CHARACTERS = 80  # of an exported file
+
+_NO_NAME = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|]+")  # what some file system does not have in a name
 _WORD = re.compile(r"\w+")
 _PLACE = re.compile(r"(\d{1,15})\.([A-Za-z0-9_-]{1,64})\Z", re.ASCII)
 
@@ -126,6 +131,25 @@ async def restore_conversation(request: Request) -> Response:
     return _json(head_json(head))
 
 
+async def export_conversation(request: Request) -> Response:
+    millstream = millstream_of(request)
+    form = request.query_params.get("format", "markdown")
+    if form not in ("markdown", "json"):
+        raise InputError("`format` must be `markdown` or `json`.")
+    owner = await owner_of(request, millstream.identify)
+    head, messages = await millstream.supervisor.conversation(owner, request.path_params["conversation_id"])
+    if form == "markdown":
+        response = Response(as_markdown(head, messages), media_type="text/markdown")
+        response.headers["Cache-Control"] = "no-store"
+    else:
+        response = _json({**head_json(head), "messages": [message_json(message) for message in messages]})
+    name = " ".join(_NO_NAME.sub(" ", head.title).split())[:MAX_NAME_CHARACTERS].strip(" .") or "conversation"
+    ending = "md" if form == "markdown" else "json"
+    response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(f'{name}.{ending}', safe='')}"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
 async def rate(request: Request) -> Response:
     asked = await _body(request, FeedbackRequest)
     comment = asked.comment.strip()
@@ -186,6 +210,7 @@ routes: list[BaseRoute] = [
     Route("/api/conversations/{conversation_id}", open_conversation, methods=["GET"]),
     Route("/api/conversations/{conversation_id}", change_conversation, methods=["PATCH"]),
     Route("/api/conversations/{conversation_id}", delete_conversation, methods=["DELETE"]),
+    Route("/api/conversations/{conversation_id}/export", export_conversation, methods=["GET"]),
     Route("/api/conversations/{conversation_id}/restore", restore_conversation, methods=["POST"]),
     Route("/api/messages/{message_id}/feedback", rate, methods=["PUT"]),
     Route("/api/messages/{message_id}/feedback", unrate, methods=["DELETE"]),
