@@ -51,7 +51,7 @@ export class Drawing {
 
   /** The block as one element. `open`: its last leaf may still grow. */
   draw(tokens: readonly Token[], open: boolean): ElementPiece {
-    const lastLeaf = open ? tokens.findLast((token) => token.type === "inline") : undefined;
+    const lastLeaf = open ? tokens.findLast((token) => token.type === "inline" && token.content !== "") : undefined;
     const [piece] = this.nest(tokens, lastLeaf);
     const block = typeof piece === "object" && "tag" in piece ? piece : element("p", {}, []);
     return withBehind(block, this.released());

@@ -4,6 +4,7 @@ import type { CitationFields } from "../events";
 import { insertMarks, placeAt, type Placed } from "../marks";
 import { parseBlocks, parseInline, type References } from "./parser";
 import { paint, type Painted, update } from "./patch";
+import { completed, decided } from "./unfinished";
 import { Drawing, type ElementPiece, type Labels, withBehind } from "./pieces";
 
 export interface MarkdownOptions {
@@ -29,6 +30,8 @@ interface Block {
 
 /** Finished blocks are laid out and painted in groups of this many, and only while they are near the screen. */
 const GROUP_SIZE = 12;
+/** Nothing that comes behind one belongs to the leaf before it. */
+const BLANK_LINE_AT_END = /\n[ \t>]*\n\s*$/;
 /** A turn of the conversation is a heading of level 2; the answer's own go on from there. */
 const TURN_HEADING_LEVEL = 2;
 
@@ -61,14 +64,15 @@ export class MarkdownView {
    * painted anew. Citations are as the events give them, in code points; one beyond the text waits for it.
    */
   update(text: string, final: boolean, citations: readonly CitationFields[] = []): void {
-    if (!text.startsWith(this.text) || (this.final && text !== this.text)) this.clear();
-    const known = this.references;
+    const goesOn = text.startsWith(this.text) && this.citations.every((citation, i) => isSame(citation, citations[i]));
+    if (!goesOn || (this.final && text !== this.text)) this.clear();
+    const { references, finished } = this;
+    const cited = citations.length > this.citations.length;
     this.text = text;
     this.final = final;
-    const citationsChanged = citations !== this.citations;
     this.citations = citations;
     this.paintTail();
-    if (citationsChanged || known !== this.references) this.repaintFinished();
+    if (finished > 0 && (cited || references !== this.references)) this.repaintFinished();
   }
 
   /** Empties the target. */
@@ -88,7 +92,9 @@ export class MarkdownView {
 
   private paintTail(): void {
     const from = this.finishedEnd;
-    const source = this.text.slice(from);
+    const tail = this.text.slice(from);
+    const source = this.final ? tail : decided(tail);
+    const growing = !this.final && !BLANK_LINE_AT_END.test(source);
     const { blocks, references, draw } = this.parse(source, from, this.headingLevel);
     const last = blocks.at(-1);
     const finished = this.final ? blocks.length : last && source.indexOf("\n", last.start) !== -1 ? blocks.length - 1 : 0;
@@ -96,7 +102,7 @@ export class MarkdownView {
 
     let at = this.finished;
     for (const [i, block] of blocks.entries()) {
-      const { headingLevel, piece, marks } = draw(block, !this.final && i === blocks.length - 1);
+      const { headingLevel, piece, marks } = draw(block, growing && i === blocks.length - 1);
       if (piece) {
         const painted = this.place(at, piece);
         this.blocks[at] = { start: from + block.start, end: from + block.end, painted, headingLevel, marks };
@@ -133,10 +139,11 @@ export class MarkdownView {
       const [first, end] = group[0]?.map ?? [0, 0];
       return { tokens: group, start: starts[first] ?? source.length, end: starts[end] ?? source.length };
     });
+    const torn = !/\s$/.test(source);
     const used = new Map<string, Token[]>();
     const inline = (content: string, open: boolean): readonly Token[] => {
-      const key = `${open ? 1 : 0}${content}`;
-      const parsed = this.leaves.get(key) ?? parseInline(content, references);
+      const key = `${open ? (torn ? "torn" : "open") : ""} ${content}`;
+      const parsed = this.leaves.get(key) ?? parseInline(open ? completed(content, torn) : content, references);
       used.set(key, parsed);
       return parsed;
     };
@@ -164,7 +171,9 @@ export class MarkdownView {
 
   /** The citations that end in text(from, to], by where they end in UTF-16 units. */
   private located(from: number, to: number): { mark: number; end: number }[] {
-    const order = [...this.citations.keys()].sort((a, b) => (this.citations[a]?.end ?? 0) - (this.citations[b]?.end ?? 0));
+    const first = (mark: number): boolean =>
+      this.citations.findIndex((citation) => isSame(citation, this.citations[mark])) === mark;
+    const order = [...this.citations.keys()].filter(first).sort((a, b) => (this.citations[a]?.end ?? 0) - (this.citations[b]?.end ?? 0));
     const length = codePointLength(this.text);
     const ends = order.map((i) => this.citations[i]?.end ?? 0);
     const indices = indicesOfCodePoints(this.text, ends);
@@ -223,6 +232,10 @@ export class MarkdownView {
     this.markNodes.set(mark, node);
     return node;
   };
+}
+
+function isSame(one: CitationFields, other: CitationFields | undefined): boolean {
+  return one.n === other?.n && one.end === other.end;
 }
 
 /** Cuts tokens into those of each top-level block. */
