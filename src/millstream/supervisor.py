@@ -47,10 +47,11 @@ UNCLAIMED_S = 5.0
 
 
 class Registered(msgspec.Struct, frozen=True):
-    """An answer by name, and the model that `run.started` names."""
+    """An answer, the model that `run.started` names, and what people are offered it as."""
 
     answer: Answer
     model: str
+    label: str = ""
 
 
 class _Live:

@@ -57,7 +57,15 @@ def test_every_setting_is_documented_with_its_default() -> None:
     actual = {}
     for name, field in Settings.model_fields.items():
         default = field.default
-        actual[name] = "" if default in (None, ()) else f"{default:g}" if isinstance(default, float) else str(default)
+        actual[name] = (
+            ""
+            if default is None
+            else f"{default:g}"
+            if isinstance(default, float)
+            else ",".join(default)
+            if isinstance(default, tuple)
+            else str(default)
+        )
     assert documented == actual
 
 

@@ -188,7 +188,10 @@ async def test_export_as_markdown_is_the_shown_branch_as_a_file(server: Server) 
     exported = await server.get(f"{path}/export")
     assert exported.body.decode() == "# Why: *a/b*?\n\n## Question\n\nWhy: *a/b*?\n\n## Answer\n\nTwo.\n"
     assert exported.headers["Content-Type"] == "text/markdown; charset=utf-8"
-    assert exported.headers["Content-Disposition"] == "attachment; filename*=UTF-8''Why%20a%20b.md"
+    assert (
+        exported.headers["Content-Disposition"]
+        == "attachment; filename=\"conversation.md\"; filename*=UTF-8''Why%20a%20b.md"
+    )
     await server.request("PATCH", path, json={"chosen_id": answer["message_id"]})
     assert "One." in (await server.get(f"{path}/export?format=markdown")).body.decode()
 
@@ -198,7 +201,10 @@ async def test_export_as_json_is_the_whole_conversation_as_a_file(server: Server
     path = f"/api/conversations/{conversation}"
     exported = await server.get(f"{path}/export?format=json")
     assert exported.json == (await server.get(path)).json
-    assert exported.headers["Content-Disposition"] == "attachment; filename*=UTF-8''%F0%9F%8E%89.json"
+    assert (
+        exported.headers["Content-Disposition"]
+        == "attachment; filename=\"conversation.json\"; filename*=UTF-8''%F0%9F%8E%89.json"
+    )
     refused = await server.get(f"{path}/export?format=pdf")
     assert (refused.status, refused.json["code"]) == (400, "invalid-request")
     assert (await server.get("/api/conversations/none/export")).status == 404

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from millstream.answers.prompt import Prompts, recent
+from millstream.answers.prompt import Prompts, recent, show_prompt
 from millstream.models import ChatMessage, ChatModel, Prompt
 from millstream.run import Run
 
@@ -14,11 +14,15 @@ To add one, set `MILLSTREAM_MODEL` (for example to `openai/gpt-4o-mini`, with `O
 
 
 class ChatAnswer:
-    """An answer in the words of `model` alone. `chat.md` in the folder `prompts` replaces the built-in prompt."""
+    """An answer in the words of `model` alone. `chat.md` in the folder `prompts` replaces the built-in prompt.
 
-    def __init__(self, model: ChatModel, prompts: Path | None = None) -> None:
+    With `show_prompts`, a step tells what the model is asked.
+    """
+
+    def __init__(self, model: ChatModel, prompts: Path | None = None, *, show_prompts: bool = False) -> None:
         self._model = model
         self._prompts = Prompts(prompts)
+        self._show_prompts = show_prompts
 
     async def __call__(self, run: Run) -> None:
         if self._model.quotes:
@@ -26,4 +30,7 @@ class ChatAnswer:
             return
         history = recent(run.messages, HISTORY_CHARACTERS)
         messages = [ChatMessage("system", self._prompts["chat"]), *history]
-        await run.generate(self._model, Prompt(messages, question=run.question))
+        prompt = Prompt(messages, question=run.question)
+        if self._show_prompts:
+            await show_prompt(run, prompt)
+        await run.generate(self._model, prompt)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from millstream.answers.prompt import Prompts, fence_sources, recent, within_budget
+from millstream.answers.prompt import Prompts, fence_sources, recent, show_prompt, within_budget
 from millstream.errors import ModelError
 from millstream.models import ChatMessage, ChatModel, Prompt
 from millstream.run import Run
@@ -44,13 +44,23 @@ class RagAnswer:
 
     `sources` is how many passages it is given at most, unless the run asks for another number. A file in the folder
     `prompts` takes the place of the built-in prompt of that name. Raises ConfigurationError when it is not there.
+    With `show_prompts`, a step tells what the model is asked.
     """
 
-    def __init__(self, search: Search, model: ChatModel, sources: int = SOURCES, prompts: Path | None = None) -> None:
+    def __init__(
+        self,
+        search: Search,
+        model: ChatModel,
+        sources: int = SOURCES,
+        prompts: Path | None = None,
+        *,
+        show_prompts: bool = False,
+    ) -> None:
         self._search = search
         self._model = model
         self._sources = sources
         self._prompts = Prompts(prompts)
+        self._show_prompts = show_prompts
 
     async def __call__(self, run: Run) -> None:
         documents = await self._search.document_count(owner=run.owner)
@@ -62,7 +72,10 @@ class RagAnswer:
             query = await self._rewrite(run)
             passages = await self._find(run, query, documents)
         run.cite(passages)
-        await run.generate(self._model, self._prompt(run, passages))
+        prompt = self._prompt(run, passages)
+        if self._show_prompts and not self._model.quotes:
+            await show_prompt(run, prompt)
+        await run.generate(self._model, prompt)
         if passages and not self._model.quotes:
             await self._suggest(run, passages)
 

@@ -81,18 +81,25 @@ class Millstream:
     # Answers
 
     @overload
-    def answer(self, function: A, *, name: str = ..., model: str = ...) -> A: ...
+    def answer(self, function: A, *, name: str = ..., model: str = ..., label: str = ...) -> A: ...
     @overload
-    def answer(self, function: None = None, *, name: str = ..., model: str = ...) -> Callable[[A], A]: ...
+    def answer(
+        self, function: None = None, *, name: str = ..., model: str = ..., label: str = ...
+    ) -> Callable[[A], A]: ...
 
-    def answer(self, function: A | None = None, *, name: str = "default", model: str = "") -> A | Callable[[A], A]:
+    def answer(
+        self, function: A | None = None, *, name: str = "default", model: str = "", label: str = ""
+    ) -> A | Callable[[A], A]:
         """Registers an answer: an async function of a Run, or a generator of strings; also as a decorator.
 
-        `model` is what `run.started` names. Raises ConfigurationError when it is neither.
+        `model` is what `run.started` names, `label` what people are offered. Raises ConfigurationError when it is
+        neither.
         """
 
         def register(function: A) -> A:
-            self.answers[name] = Registered(as_answer(function), model or name)
+            self.answers[name] = Registered(
+                as_answer(function), model or name, label or name.replace("_", " ").capitalize()
+            )
             return function
 
         return register if function is None else register(function)
@@ -159,8 +166,11 @@ class Millstream:
 
     def _with_built_in(self, model: ChatModel, index: SqliteIndex) -> Mapping[str, Registered]:
         """The registered answers, also those to come, and behind them the built-in ones over this model and index."""
-        rag = Registered(as_answer(RagAnswer(index, model, self.settings.sources, self.settings.prompts)), model.name)
-        chat = Registered(as_answer(ChatAnswer(model, self.settings.prompts)), model.name)
+        settings = self.settings
+        documents = RagAnswer(index, model, settings.sources, settings.prompts, show_prompts=settings.show_prompts)
+        rag = Registered(as_answer(documents), model.name, "Your documents")
+        chatting = ChatAnswer(model, settings.prompts, show_prompts=settings.show_prompts)
+        chat = Registered(as_answer(chatting), model.name, "Without documents")
         built_in = {"rag": rag, "chat": chat, "recording": Registered(recording_answer, "recording"), "default": rag}
         self.offered = ChainMap(self.answers, built_in)
         return self.offered

@@ -5,13 +5,14 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from millstream.errors import ConfigurationError
+from millstream.models import ReasoningEffort
 
 ENV_FILE = ".env"
 
@@ -45,6 +46,13 @@ class Settings(BaseSettings):
     hosts: Names = Field((), description="Host names to answer to besides loopback, separated by commas; `*` for any.")
     origins: Names = Field((), description="Origins of other sites whose pages may use the API, separated by commas.")
     sources: int = Field(5, ge=1, le=50, description="How many passages an answer is given at most.")
+    max_sources: int = Field(50, ge=1, le=50, description="How many passages a client may ask for at most.")
+    max_temperature: float = Field(2, ge=0, le=2, description="The highest temperature that a client may ask for.")
+    efforts: Names = Field(
+        ("minimal", "low", "medium", "high"),
+        description="The reasoning efforts that a client may ask for, separated by commas; `none` for no choice.",
+    )
+    show_prompts: bool = Field(False, description="Whether readers may see what the model was asked.")
     prompts: Path | None = Field(None, description="Folder whose files replace the built-in prompts of the same name.")
     events_kept_hours: float = Field(24, gt=0, description="How long a run's events are kept after its end.")
     deleted_kept_hours: float = Field(24, ge=0, description="How long a deleted conversation can be restored.")
@@ -71,7 +79,7 @@ class Settings(BaseSettings):
     uploads: int = Field(1000, ge=0, description="How many uploaded documents an owner may have; 0 for no uploads.")
     watch_seconds: float = Field(2, gt=0, description="With `--watch`: how often to look whether files have changed.")
 
-    @field_validator("hosts", "origins", "readers", mode="before")
+    @field_validator("hosts", "origins", "readers", "efforts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -84,6 +92,21 @@ class Settings(BaseSettings):
             if not _ORIGIN.match(origin):
                 raise ValueError(f"{origin!r} is not an origin; write it as https://name or https://name:port")
         return origins
+
+    @field_validator("efforts")
+    @classmethod
+    def _known_efforts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        efforts = get_args(ReasoningEffort)
+        if unknown := [effort for effort in value if effort not in efforts and value != ("none",)]:
+            raise ValueError(f"{unknown[0]!r} is no reasoning effort; there are: {', '.join(efforts)}, or `none`")
+        return tuple(effort for effort in efforts if effort in value)
+
+    @field_validator("max_sources")
+    @classmethod
+    def _room_for_the_usual(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("sources", 0):
+            raise ValueError("must not be less than MILLSTREAM_SOURCES")
+        return value
 
     @field_validator("when_unread", mode="before")
     @classmethod

@@ -145,7 +145,10 @@ async def export_conversation(request: Request) -> Response:
         response = _json({**head_json(head), "messages": [message_json(message) for message in messages]})
     name = " ".join(_NO_NAME.sub(" ", head.title).split())[:MAX_NAME_CHARACTERS].strip(" .") or "conversation"
     ending = "md" if form == "markdown" else "json"
-    response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(f'{name}.{ending}', safe='')}"
+    plain = f'filename="conversation.{ending}"'  # for clients that do not know the other form (RFC 6266, section 4.3)
+    response.headers["Content-Disposition"] = (
+        f"attachment; {plain}; filename*=UTF-8''{quote(f'{name}.{ending}', safe='')}"
+    )
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 

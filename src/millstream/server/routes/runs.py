@@ -13,6 +13,7 @@ from millstream.errors import InputError, MillstreamError, TooLarge
 from millstream.events import encode_json
 from millstream.request import RunRequest, parse_request
 from millstream.server.app_of import millstream_of
+from millstream.server.bounds import within_bounds
 from millstream.server.identity import owner_of
 from millstream.server.negotiate import JSON, NDJSON, SSE, choose
 from millstream.server.problem import problem_of
@@ -34,7 +35,7 @@ class _Start:
         try:
             headers = Headers(scope=scope)
             body = await read_body(request, millstream.settings.max_body_bytes)
-            asked = parse_request(body)
+            asked = within_bounds(parse_request(body), millstream.settings)
             form = form_of(asked, headers.get("accept"))
             owner = await owner_of(request, millstream.identify)
             run_id, _ = await millstream.supervisor.start(asked, owner, paced=form != JSON)
