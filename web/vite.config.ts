@@ -10,6 +10,8 @@ export default defineConfig({
     // The notices of what is bundled travel with it, as their licences ask.
     license: { fileName: "licenses.md" },
     modulePreload: { polyfill: false },
+    // The element's module has a name that other pages can rely on; what it loads later is named by its content.
+    rolldownOptions: { output: { entryFileNames: "millstream-chat.js" } },
     // A data: address would be refused by the page's own policy.
     assetsInlineLimit: 0,
   },
