@@ -96,6 +96,7 @@ class ErrorState(msgspec.Struct, omit_defaults=True):
     message: str
     retryable: bool
     retry_after: float | None = None
+    status: int | None = None
 
 
 class Message(msgspec.Struct, omit_defaults=True):
@@ -217,7 +218,7 @@ class Fold:
                 self._seen = event.seen
             case RunFailed():
                 self._state = "failed"
-                self._error = ErrorState(event.code, event.message, event.retryable, event.retry_after)
+                self._error = ErrorState(event.code, event.message, event.retryable, event.retry_after, event.status)
 
     def snapshot(self) -> Snapshot:
         """Raises ValueError when `run.started` was not added."""

@@ -20,6 +20,7 @@ from millstream.errors import (
     NotFound,
     RunError,
     Unavailable,
+    status_of,
 )
 from millstream.events import Event, RunFailed, RunFinished, RunStarted, RunStopped, encode
 from millstream.flusher import Flusher
@@ -287,18 +288,8 @@ class Supervisor:
             live.end(RunFinished(), "finished")
         except asyncio.CancelledError:
             live.end(interrupted(), "failed")
-        except RunError as error:
-            live.end(
-                RunFailed(
-                    code=error.code,
-                    message=error.message,
-                    retryable=error.retryable,
-                    retry_after=error.retry_after,
-                ),
-                "failed",
-            )
         except MillstreamError as error:
-            live.end(RunFailed(code=error.code, message=error.message, retryable=False), "failed")
+            live.end(_failed(error), "failed")
         except Exception:
             logger.exception("the answer of run %s raised", run.id)
             live.end(
@@ -336,13 +327,8 @@ class Supervisor:
     @asynccontextmanager
     async def follow(self, run_id: str, owner: str, after: int = 0) -> AsyncIterator[Follower]:
         """A reader of the run from a cursor. Raises NotFound, CursorAhead, Gone; leaving only detaches."""
-        await self._begun(run_id)
-        live = self._live.get(run_id)
+        live = await self.check(run_id, owner, after)
         if live is not None:
-            if live.producer.record.owner != owner:
-                raise no_run(run_id)
-            if after > live.producer.last_seq:
-                raise _ahead(after)
             live.readers += 1
             if live.unread_timer is not None:
                 live.unread_timer.cancel()
@@ -354,12 +340,24 @@ class Supervisor:
                 if live.readers == 0:
                     self._unread(live)
             return
+        yield Follower(self.log, run_id, after, None)
+
+    async def check(self, run_id: str, owner: str, after: int) -> _Live | None:
+        """Raises NotFound, CursorAhead, Gone when the run cannot be followed from there; returns it if it is here."""
+        await self._begun(run_id)
+        live = self._live.get(run_id)
+        if live is not None:
+            if live.producer.record.owner != owner:
+                raise no_run(run_id)
+            if after > live.producer.last_seq:
+                raise _ahead(after)
+            return live
         record = await self._record(run_id, owner)
         if record.pruned:
             raise Gone("The events of this run are no longer kept; its snapshot is.")
         if after > (record.durable_seq if record.durable_seq is not None else record.last_seq):
             raise _ahead(after)
-        yield Follower(self.log, run_id, after, None)
+        return None
 
     def _unread(self, live: _Live, at_least_s: float = 0.0) -> None:
         if live.when_unread == "finish" or live.producer.closed:
@@ -499,6 +497,15 @@ class Supervisor:
                 await job()
             except Exception:
                 logger.exception("housekeeping failed; trying again in %d s", seconds)
+
+
+def _failed(error: MillstreamError) -> RunFailed:
+    failed = RunFailed(code=error.code, message=error.message, retryable=False)
+    if error.status != status_of(error.code):
+        failed.status = error.status
+    if isinstance(error, RunError):
+        failed.retryable, failed.retry_after = error.retryable, error.retry_after
+    return failed
 
 
 def _same(record: RunRecord, owner: str, fingerprint: str) -> None:

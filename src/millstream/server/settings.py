@@ -1,9 +1,11 @@
 """Settings: environment variables `MILLSTREAM_*`, then `.env`, then flags, in that rising order."""
 
+import logging
 import math
 import os
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -14,10 +16,15 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from millstream.errors import ConfigurationError
 from millstream.models import ReasoningEffort
 
+logger = logging.getLogger("millstream")
+
 ENV_FILE = ".env"
 
 # RFC 6454, section 6.2: a scheme and a host, a port if it is not the scheme's own; "null" and "*" are none.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*]+\Z")
+
+_PREFIX = "MILLSTREAM_"
+_OF_INSTALLATION = frozenset({"MILLSTREAM_SKIP_PAGE"})
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -26,7 +33,7 @@ class Settings(BaseSettings):
     """Every field is the setting `MILLSTREAM_` + its name in capitals; durations are seconds unless they say so."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MILLSTREAM_",
+        env_prefix=_PREFIX,
         env_file=ENV_FILE,
         env_ignore_empty=True,
         extra="ignore",
@@ -140,18 +147,31 @@ class Settings(BaseSettings):
 
 
 def load_settings(**flags: Any) -> Settings:
-    """Settings with the flags that are not None. Raises ConfigurationError that names the variable or the flag."""
+    """Settings with the flags that are not None. Raises ConfigurationError that names the variable or the flag.
+
+    A variable that looks like a setting and is none is warned of, with the setting that is nearest to it.
+    """
     unknown = sorted(flags.keys() - Settings.model_fields.keys())
     if unknown:
         raise ConfigurationError(f"There is no setting {unknown[0]!r}; there are: {', '.join(Settings.model_fields)}.")
     try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})
+        settings = Settings(**{name: value for name, value in flags.items() if value is not None})
+        _warn_of_mistyped(provider_environment())
+        return settings
     except ValidationError as error:
         first = error.errors()[0]
-        name = f"MILLSTREAM_{str(first['loc'][0]).upper()}"
+        name = f"{_PREFIX}{str(first['loc'][0]).upper()}"
         raise ConfigurationError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"The file {ENV_FILE} is not UTF-8 text.") from error
+
+
+def _warn_of_mistyped(variables: Mapping[str, str]) -> None:
+    settings = [f"{_PREFIX}{name.upper()}" for name in Settings.model_fields]
+    for name in sorted(variables):
+        if name.upper().startswith(_PREFIX) and name.upper() not in {*settings, *_OF_INSTALLATION}:
+            nearest = get_close_matches(name.upper(), settings, n=1, cutoff=0)[0]
+            logger.warning("%s is no setting and is passed over; the nearest is %s.", name, nearest)
 
 
 def provider_environment() -> Mapping[str, str]:

@@ -17,7 +17,7 @@ from millstream.server.bounds import within_bounds
 from millstream.server.identity import owner_of
 from millstream.server.negotiate import JSON, NDJSON, SSE, choose
 from millstream.server.problem import problem_of
-from millstream.server.stream import send_stream, send_whole
+from millstream.server.stream import send_head, send_stream, send_whole
 from millstream.wire.native import Framing, Ndjson, Sse
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ class _Events:
                 await Response(status_code=204)(scope, receive, send)
                 return
             form = choose(request.headers.get("accept"), (NDJSON, SSE))
+            if scope["method"] == "HEAD":  # it asks how the stream would begin, and is no reader
+                await millstream.supervisor.check(run_id, owner, after)
+                await send_head(send, _FRAMINGS[form](), [(b"millstream-run", run_id.encode())])
+                await send({"type": "http.response.body", "body": b""})
+                return
             await _send_run(scope, receive, send, millstream, run_id, owner, after, form)
         except MillstreamError as error:
             await problem_of(error)(scope, receive, send)
