@@ -38,7 +38,7 @@ def interrupted(durable_seq: int | None = None) -> RunFailed:
 
 
 async def close_dead_runs(
-    log: EventLog, executing: Container[str], file: Callable[[str], Awaitable[None]], *, everyone: bool
+    log: EventLog, executing: Container[str], file: Callable[[str], Awaitable[object]], *, everyone: bool
 ) -> int:
     """Closes each run whose lease has expired (with `everyone`: that is running at all) and that is not in `executing`.
 

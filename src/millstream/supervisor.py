@@ -111,7 +111,9 @@ class Supervisor:
         deleted_kept_s: float = 24 * 3600,
         unlisted_kept_s: float = 30 * 24 * 3600,
         max_running: int = 10_000,
+        answered: Callable[[Snapshot], None] | None = None,
     ) -> None:
+        """`answered` is told of each answer that this process has made, once it stands in its conversation."""
         self.log = log
         self.conversations = conversations
         self._answers = answers
@@ -120,6 +122,7 @@ class Supervisor:
         self._deleted_kept_s = deleted_kept_s
         self._unlisted_kept_s = unlisted_kept_s
         self._max_running = max_running
+        self._answered = answered
         self._flusher = Flusher(log)
         self._live: dict[str, _Live] = {}
         self._starting: set[asyncio.Task[tuple[str, bool]]] = set()
@@ -311,16 +314,21 @@ class Supervisor:
             logger.warning("run %s was taken over by another process", run_id)
             live.cancel()
         else:
-            await self._file(run_id, live.producer)
+            snapshot = await self._file(run_id, live.producer)
+            if snapshot is not None and self._answered is not None and not self._draining:
+                self._answered(snapshot)
         live.filed.set_result(None)
 
-    async def _file(self, run_id: str, producer: Producer | None = None) -> None:
-        """Puts the ended run's snapshot into its conversation."""
+    async def _file(self, run_id: str, producer: Producer | None = None) -> Snapshot | None:
+        """Puts the ended run's snapshot into its conversation, and returns it if that could be done."""
         try:
-            await self.conversations.finish((await fold_log(self.log, run_id, producer)).snapshot())
+            snapshot = (await fold_log(self.log, run_id, producer)).snapshot()
+            await self.conversations.finish(snapshot)
         except Exception:
             # The events are durable: the next start files it.
             logger.exception("the answer of run %s could not be filed in its conversation", run_id)
+            return None
+        return snapshot
 
     # Following and stopping
 

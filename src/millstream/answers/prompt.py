@@ -11,7 +11,7 @@ from millstream.models import ChatMessage, Prompt
 from millstream.run import CHARACTERS_PER_TOKEN, Run
 from millstream.search import Passage
 
-PromptName = Literal["rag", "chat", "rewrite", "followups"]
+PromptName = Literal["rag", "chat", "rewrite", "followups", "title"]
 
 _BUILT_IN = Path(__file__).parent / "prompts"
 

@@ -20,7 +20,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from millstream import __version__
 from millstream.answers.adapt import AnyAnswer, as_answer
 from millstream.answers.chat import ChatAnswer
+from millstream.answers.prompt import Prompts
 from millstream.answers.rag import RagAnswer
+from millstream.answers.title import Titles
 from millstream.conversations import sqlite as conversations_sqlite
 from millstream.database import Database
 from millstream.documents.library import Library
@@ -144,15 +146,19 @@ class Millstream:
                 opened.push_async_callback(index.close)
                 library = Library(index, create_pool(settings), watch_s=settings.watch_seconds)
                 opened.push_async_callback(library.close)
+                store = conversations_sqlite.SqliteConversations(database)
+                titles = Titles(store, model, Prompts(settings.prompts))
+                opened.push_async_callback(titles.close)
                 supervisor = Supervisor(
                     MemoryLog() if settings.log == "memory" else logs_sqlite.SqliteLog(database),
-                    conversations_sqlite.SqliteConversations(database),
+                    store,
                     self._with_built_in(model, index),
                     when_unread=settings.when_unread,
                     events_kept_s=settings.events_kept_hours * 3600,
                     deleted_kept_s=settings.deleted_kept_hours * 3600,
                     unlisted_kept_s=settings.unlisted_kept_hours * 3600,
                     max_running=settings.max_running,
+                    answered=titles.answered if settings.titles == "model" else None,
                 )
                 await supervisor.open(alone=True)
                 library.open()

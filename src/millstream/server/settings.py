@@ -60,6 +60,9 @@ class Settings(BaseSettings):
         description="The reasoning efforts that a client may ask for, separated by commas; `none` for no choice.",
     )
     show_prompts: bool = Field(False, description="Whether readers may see what the model was asked.")
+    titles: Literal["model", "question"] = Field(
+        "model", description="What names a conversation: the model, after the first answer, or its first question."
+    )
     prompts: Path | None = Field(None, description="Folder whose files replace the built-in prompts of the same name.")
     events_kept_hours: float = Field(24, gt=0, description="How long a run's events are kept after its end.")
     deleted_kept_hours: float = Field(24, ge=0, description="How long a deleted conversation can be restored.")
