@@ -100,7 +100,7 @@ export class Announcer {
         if (this.isWhole) this.whole(run.run_id);
         return;
       case "stopped":
-        this.say(t("stopped"));
+        this.say(t("say_stopped"));
         return;
       case "failed":
         speak(this.assertive, `${t("failed")} ${message.error?.message ?? ""}`);

@@ -12,6 +12,9 @@ import { type Shown, type Ui, UiContext, useStore } from "./ui";
 const NARROW_PX = 800;
 const MEDIUM_PX = 1180;
 
+const PAGE_TAGS = ["header", "h1", "main"] as const;
+const CHAT_TAGS = ["div", "h2", "section"] as const;
+
 interface Props {
   parts: Omit<Ui, "showSource" | "focusQuestion">;
   /** The whole application with its list of conversations, or the chat alone. */
@@ -53,6 +56,8 @@ export function App({ parts, layout, onSource }: Props): JSX.Element {
     setListOpen(false);
     opener.current?.querySelector("button")?.focus();
   };
+  // In somebody else's page the title and the main part are theirs.
+  const [Bar, Title, Main] = layout === "page" ? PAGE_TAGS : CHAT_TAGS;
   const covered = size === "narrow" && (listOpen || shown !== null);
 
   return (
@@ -83,21 +88,18 @@ export function App({ parts, layout, onSource }: Props): JSX.Element {
           uploads.add(event.dataTransfer.files);
         }}
       >
-        <a
-          class="skip"
-          href="#question"
-          onClick={(event) => {
-            event.preventDefault();
-            ui.focusQuestion();
-          }}
-        >
-          {t("skip_to_question")}
-        </a>
         {layout === "page" && (
-          <Conversations open={listOpen} onClose={() => setListOpen(false)} onSettings={() => setPreferences(true)} />
+          <nav class="skip" aria-label={t("skip")}>
+            <button type="button" onClick={ui.focusQuestion}>
+              {t("skip_to_question")}
+            </button>
+          </nav>
+        )}
+        {layout === "page" && (
+          <Conversations open={listOpen && size === "narrow"} onClose={() => setListOpen(false)} onSettings={() => setPreferences(true)} />
         )}
         <div class="chat" inert={covered}>
-          <header class="bar" part="bar">
+          <Bar class="bar" part="bar">
             {layout === "page" && (
               <div class="only-narrow" ref={opener}>
                 <IconButton
@@ -109,7 +111,7 @@ export function App({ parts, layout, onSource }: Props): JSX.Element {
                 />
               </div>
             )}
-            <h1 dir="auto">{title ?? t("new_conversation")}</h1>
+            <Title dir="auto">{title ?? t("new_conversation")}</Title>
             <div class={layout === "page" ? "only-narrow" : undefined}>
               <IconButton
                 icon="plus"
@@ -120,13 +122,13 @@ export function App({ parts, layout, onSource }: Props): JSX.Element {
                 }}
               />
             </div>
-          </header>
-          <main>
+          </Bar>
+          <Main class="main" aria-label={layout === "page" ? undefined : t("conversation")}>
             <Transcript />
             <Composer onOptions={() => setPreferences(true)} />
-          </main>
+          </Main>
         </div>
-        {shown && <Panel shown={shown} onClose={() => setShown(null)} />}
+        {shown && <Panel shown={shown} covers={size === "narrow"} onClose={() => setShown(null)} />}
         {preferences && <Preferences onClose={() => setPreferences(false)} />}
         {dropping && (
           <div class="drop" aria-hidden="true">

@@ -12,6 +12,7 @@ import { codePointLength } from "../core/codepoints";
 import { type AnyEvent, isTerminal } from "../core/events";
 import { emptySnapshot, fold, type Snapshot } from "../core/fold";
 import { followRun, startRun, type Surroundings, type Update, wholeRun } from "../core/reader";
+import type { TransportName } from "../core/transports";
 import { branch, runningAnswer } from "../core/tree";
 import { Desk, type Options, requestOf } from "./options";
 import { type Queued, Queues } from "./queue";
@@ -23,6 +24,8 @@ export interface Following {
   connection: "connecting" | "connected" | "resuming";
   /** Stop was pressed and its effect has not come back yet. */
   stopping: boolean;
+  /** A proxy on the way holds words back; `null` when there is no way around it. */
+  detour?: TransportName | null;
   /** When something last came of it, by the surroundings' clock. */
   heardAt: number;
 }
@@ -45,6 +48,9 @@ export interface ChatState {
   queuePaused: boolean;
   options: Options;
 }
+
+/** `past`: what came is history (of before a reload, or a lost connection), not news. */
+export type WordListener = (snapshot: Snapshot, past: boolean) => void;
 
 /** What the chat tells whoever embeds it, and asks of it. */
 export interface Host {
@@ -76,7 +82,7 @@ const FIRST_STOP_WAIT_MS = 150;
  * rest of a run is published once per frame, and only when it changed.
  */
 export class Chat extends Store<ChatState> {
-  private readonly wordListeners = new Set<(snapshot: Snapshot) => void>();
+  private readonly wordListeners = new Set<WordListener>();
   private readonly painted = new Map<string, () => number>();
   private readonly queues = new Queues();
   private readonly times = new Map<string, Times>();
@@ -107,7 +113,7 @@ export class Chat extends Store<ChatState> {
   }
 
   /** Calls back with the followed run whenever words, reasoning or citations came. Returns how to stop that. */
-  onWords(listener: (snapshot: Snapshot) => void): () => void {
+  onWords(listener: WordListener): () => void {
     this.wordListeners.add(listener);
     return () => this.wordListeners.delete(listener);
   }
@@ -417,6 +423,9 @@ export class Chat extends Store<ChatState> {
           case "resuming":
             this.setFollowing({ connection: "resuming" });
             continue;
+          case "fallback":
+            this.setFollowing({ detour: update.to });
+            continue;
           case "snapshot":
             snapshot = update.snapshot;
             break;
@@ -424,7 +433,7 @@ export class Chat extends Store<ChatState> {
             snapshot = update.events.reduce(fold, snapshot);
             this.time(snapshot.run_id, update.events);
         }
-        this.take(snapshot);
+        this.take(snapshot, update.kind === "snapshot" || update.past);
       }
       this.flush();
       return null;
@@ -447,7 +456,7 @@ export class Chat extends Store<ChatState> {
     });
   }
 
-  private take(snapshot: Snapshot): void {
+  private take(snapshot: Snapshot, past: boolean): void {
     const { following, conversationId } = this.state;
     this.latest = snapshot;
     if (following) following.heardAt = this.surroundings.now();
@@ -458,7 +467,7 @@ export class Chat extends Store<ChatState> {
     }
     // After Stop nothing is added that would be cut again.
     if (following?.stopping) return;
-    for (const listener of this.wordListeners) listener(snapshot);
+    for (const listener of this.wordListeners) listener(snapshot, past);
     const published = this.answerOf(snapshot.run_id)?.run;
     if (!published || !sameButForWords(published, snapshot)) this.cancelFrame ??= this.nextFrame(() => this.flush());
   }
@@ -495,7 +504,7 @@ export class Chat extends Store<ChatState> {
       this.desk.name(conversationId);
     }
     this.set({ messages, chosen, conversationId, queue: this.queues.of(conversationId) });
-    if (snapshot.state === "running") for (const listener of this.wordListeners) listener(snapshot);
+    if (snapshot.state === "running") for (const listener of this.wordListeners) listener(snapshot, false);
     if (isNew) {
       this.host.remember(conversationId);
       this.host.conversationsChanged();

@@ -23,7 +23,7 @@ export function Conversations({ open, onClose, onSettings }: Props): JSX.Element
     focusQuestion();
   };
   return (
-    <>
+    <div class="side-frame" {...(open && { role: "dialog", "aria-modal": true, "aria-label": t("conversations") })}>
       <nav id="conversations" class={open ? "side side-open" : "side"} part="conversations" aria-label={t("conversations")}>
         <div class="side-head">
           <span class="brand">
@@ -87,7 +87,7 @@ export function Conversations({ open, onClose, onSettings }: Props): JSX.Element
         </div>
       </nav>
       {open && <div class="veil" onClick={onClose} />}
-    </>
+    </div>
   );
 }
 

@@ -3,13 +3,13 @@ import type { Tongue } from "./strings";
 
 const TICK_MS = 100;
 
-/** "340 ms", "4.2 s", "3 min 5 s" in the reader's language. */
+/** "340ms", "4.2s", "3m 5s" in the reader's language. */
 export function duration(ms: number, { language }: Tongue): string {
   const unit = (value: number, name: string, digits = 0): string =>
     new Intl.NumberFormat(language, {
       style: "unit",
       unit: name,
-      unitDisplay: "short",
+      unitDisplay: "narrow",
       minimumFractionDigits: digits,
       maximumFractionDigits: digits,
     }).format(value);

@@ -2,6 +2,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { AssistantMessage } from "../core/api";
 import type { RunError } from "../core/fold";
+import type { Following } from "./chat";
 import { useCountdown } from "./duration";
 import { Icon } from "./icons";
 import { useUi } from "./ui";
@@ -13,7 +14,7 @@ export function Ending({ message }: { message: AssistantMessage }): JSX.Element 
   const { following } = chat.state;
   switch (state) {
     case "running":
-      return <Connection resuming={following?.runId === runId && following.connection === "resuming"} />;
+      return following?.runId === runId ? <Connection following={following} /> : null;
     case "stopped":
       return <Stopped message={message} />;
     case "failed":
@@ -68,10 +69,18 @@ function Continue({ message, disabled }: { message: AssistantMessage; disabled?:
   );
 }
 
-function Connection({ resuming }: { resuming: boolean }): JSX.Element | null {
+function Connection({ following: { connection, detour } }: { following: Following }): JSX.Element | null {
   const { t } = useUi();
   const online = useOnline();
-  if (online && !resuming) return null;
+  if (online && connection !== "resuming") {
+    if (detour === undefined) return null;
+    return (
+      <p class="connection">
+        <Icon name="info" />
+        {detour === null ? t("held_back") : t("detour")}
+      </p>
+    );
+  }
   return (
     <p class="connection">
       {online ? <span class="spinner" aria-hidden="true" /> : <Icon name="offline" />}

@@ -59,6 +59,6 @@ export class Desk {
 
   private all(): Partial<Record<string, Kept>> {
     const value = this.keep.read("desk");
-    return typeof value === "object" && value !== null ? (value as Record<string, Kept>) : {};
+    return typeof value === "object" && value !== null ? value : {};
   }
 }

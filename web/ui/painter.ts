@@ -64,12 +64,12 @@ export class Painter {
     return codePointLength(this.pacer.text.slice(0, this.pacer.revealed));
   }
 
-  /** Shows a message as it is by now: what is new of its words is paced, what was there before comes at once. */
-  show(message: Shown, ended: boolean): void {
+  /** Shows a message as it is by now: what is new of its words is paced, what is `past` comes at once. */
+  show(message: Shown, ended: boolean, past = false): void {
     const { text } = this.pacer;
     const { content } = message;
     this.shown = message;
-    if (this.isFirst || !content.startsWith(text) || (ended && this.isOver)) {
+    if (past || this.isFirst || !content.startsWith(text) || (ended && this.isOver)) {
       this.isReplayed = true;
       this.pacer.replay(content);
       this.isReplayed = false;
@@ -133,7 +133,7 @@ function labelsOf(t: Translate): Labels {
 function spoken(block: Element, t: Translate): string {
   const code = block.querySelector("pre > code");
   if (block.matches(".code") && code) {
-    const lines = (code.textContent ?? "").trimEnd().split("\n").length;
+    const lines = code.textContent.trimEnd().split("\n").length;
     return `${block.querySelector("pre")?.getAttribute("aria-label") ?? ""}, ${t("lines", { n: lines })}`;
   }
   const table = block.querySelector("table");

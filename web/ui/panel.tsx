@@ -13,19 +13,28 @@ const BEFORE = 6_000;
 /** …and behind where it began to be shown. */
 const SHOWN = 24_000;
 
+interface PanelProps {
+  shown: Shown;
+  /** It lies over all else. */
+  covers: boolean;
+  onClose: () => void;
+}
+
 /** A source beside the conversation, at its place: PDF as pages, the rest as text, the passage marked. */
-export function Panel({ shown, onClose }: { shown: Shown; onClose: () => void }): JSX.Element {
+export function Panel({ shown, covers, onClose }: PanelProps): JSX.Element {
   const { t } = useUi();
   const { source, from } = shown;
-  const panel = useRef<HTMLElement>(null);
+  const panel = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => panel.current?.focus({ preventScroll: true }), [source]);
   const close = (): void => {
     onClose();
     from.focus();
   };
   return (
-    <aside
+    <div
       ref={panel}
+      role={covers ? "dialog" : "complementary"}
+      aria-modal={covers || undefined}
       class="panel"
       part="panel"
       tabIndex={-1}
@@ -36,7 +45,7 @@ export function Panel({ shown, onClose }: { shown: Shown; onClose: () => void })
         close();
       }}
     >
-      <header class="panel-head">
+      <div class="panel-head">
         <span class="number">{source.n}</span>
         <div class="panel-title">
           <h2 dir="auto">{source.title || source.uri}</h2>
@@ -46,9 +55,9 @@ export function Panel({ shown, onClose }: { shown: Shown; onClose: () => void })
           </p>
         </div>
         <IconButton icon="close" name={t("close_source")} onClick={close} />
-      </header>
+      </div>
       <SourceView key={source.source_id} source={source} />
-    </aside>
+    </div>
   );
 }
 
@@ -111,12 +120,12 @@ function SourceView({ source }: { source: SourceFields }): JSX.Element {
       ) : (
         <Text document={document} source={source} changed={changed} />
       )}
-      <footer class="panel-foot">
+      <p class="panel-foot">
         <a href={api.original(source.document_id)} target="_blank" rel="noopener noreferrer">
           <Icon name="out" />
           {t("open_original")}
         </a>
-      </footer>
+      </p>
     </>
   );
 }

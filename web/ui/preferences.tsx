@@ -27,10 +27,10 @@ export function Preferences({ onClose }: { onClose: () => void }): JSX.Element {
       onKeyDown={(event) => event.stopPropagation()}
     >
       <div class="preferences-body">
-        <header>
+        <div class="preferences-head">
           <h2 id="preferences">{t("settings")}</h2>
           <IconButton icon="close" name={t("close")} onClick={() => dialog.current?.close()} />
-        </header>
+        </div>
         <Mine />
         <ThisConversation />
       </div>
@@ -82,12 +82,11 @@ function ThisConversation(): JSX.Element | null {
   const { chat, t } = useUi();
   const { status, options } = chat.state;
   if (!status) return null;
-  const bounds = status.options ?? { sources: [1, 50], temperature: [0, 2], efforts: EFFORTS };
+  const { answers, options: bounds } = status;
   const put = (change: { [Name in keyof Options]: Options[Name] | undefined }): void => {
     const entries = Object.entries({ ...options, ...change }).filter(([, value]) => value !== undefined);
     chat.setOptions(Object.fromEntries(entries));
   };
-  const answers = status.answers.filter((name) => name !== "recording");
   return (
     <section>
       <h3>{t("settings_conversation")}</h3>
@@ -99,14 +98,11 @@ function ThisConversation(): JSX.Element | null {
             value={options.answer ?? ""}
             onChange={(event) => put({ answer: event.currentTarget.value || undefined })}
           >
-            <option value="">{t("as_configured")}</option>
-            {answers
-              .filter((name) => name !== "default")
-              .map((name) => (
-                <option key={name} value={name}>
-                  {name === "rag" ? t("mode_rag") : name === "chat" ? t("mode_chat") : name}
-                </option>
-              ))}
+            {answers.map(({ name, label, default: isDefault }) => (
+              <option key={name} value={isDefault ? "" : name}>
+                {name === "rag" ? t("mode_rag") : name === "chat" ? t("mode_chat") : label}
+              </option>
+            ))}
           </select>
         </Row>
       )}
@@ -128,6 +124,7 @@ function ThisConversation(): JSX.Element | null {
               onChange={(temperature) => put({ temperature })}
             />
           </Row>
+          {bounds.efforts.length > 0 && (
           <Row name="effort" label={t("option_effort")}>
             <select
               id="setting-effort"
@@ -142,6 +139,7 @@ function ThisConversation(): JSX.Element | null {
               ))}
             </select>
           </Row>
+          )}
         </>
       )}
     </section>

@@ -37,18 +37,18 @@ export function Question({ message, versions }: Props): JSX.Element {
         />
       ) : (
         <>
-          <p class="bubble" dir="auto">
-            {text}
-          </p>
-          <div class="question-actions" ref={pencil}>
-            {versions.length > 1 && <Versions message={message} versions={versions} kind="question" />}
+          <div class="question-line" ref={pencil}>
             <IconButton
               icon="pencil"
               name={t("edit_question")}
               disabled={busy || chat.state.conversationId === null}
               onClick={() => setEditing(true)}
             />
+            <p class="bubble" dir="auto">
+              {text}
+            </p>
           </div>
+          {versions.length > 1 && <Versions message={message} versions={versions} kind="question" />}
         </>
       )}
     </article>

@@ -9,21 +9,22 @@ export function Sources({ sources }: { sources: readonly SourceFields[] }): JSX.
   return (
     <ol class="sources" part="sources" aria-label={t("sources")}>
       {sources.map((source) => (
-        <li key={source.n}>
+        <li key={source.n} class="source" part="source">
           <button
             type="button"
-            class="source"
-            part="source"
+            class="source-head"
             aria-label={nameOf(source, t)}
             onClick={(event) => showSource({ source, from: event.currentTarget })}
           >
-            <span class="source-head">
-              <span class="number">{source.n}</span>
-              <span class="source-title">{source.title || source.uri}</span>
-              <span class="page-number">{pageOf(source, t)}</span>
-            </span>
-            <span class="snippet">{source.snippet}</span>
+            <span class="number">{source.n}</span>{" "}
+            <span class="source-title" dir="auto">
+              {source.title || source.uri}
+            </span>{" "}
+            <span class="page-number">{pageOf(source, t)}</span>
           </button>
+          <p class="snippet" dir="auto">
+            {source.snippet}
+          </p>
         </li>
       ))}
     </ol>

@@ -76,7 +76,7 @@ function Elapsed({ step, run }: { step: Step; run: Snapshot }): JSX.Element {
   return (
     <>
       {ms > SLOW_MS && step.name !== "retry" && <span class="slow">{ui.t("slow")} </span>}
-      {duration(Math.max(ms, 1000) === ms ? ms : Math.floor(ms / 100) * 100, ui)}
+      {duration(Math.max(ms, 100), ui)}
     </>
   );
 }

@@ -40,7 +40,7 @@ export function useUi(): Ui {
 
 /** The store's state, now and whenever it changes. */
 export function useStore<State>(store: Store<State>): State {
-  const [, changed] = useReducer((count: number, _: undefined) => count + 1, 0);
+  const [, changed] = useReducer<number, undefined>((count) => count + 1, 0);
   useEffect(() => store.subscribe(() => changed(undefined)), [store]);
   return store.state;
 }

@@ -11,7 +11,7 @@ export function Welcome(): JSX.Element {
     <div class="welcome" part="welcome">
       <h2>{t("welcome")}</h2>
       {status && <Documents documents={status.documents} />}
-      {status?.examples && status.examples.length > 0 && (
+      {status && status.examples.length > 0 && (
         <ul class="examples" aria-label={t("examples")}>
           {status.examples.map((question) => (
             <li key={question}>

@@ -33,12 +33,12 @@ export function Words({ run }: { run: Snapshot }): JSX.Element {
   useLayoutEffect(() => {
     painter.current?.show(run.message, run.state !== "running");
     if (run.state !== "running") return;
-    return chat.onWords((snapshot) => {
-      if (snapshot.run_id === run.run_id) painter.current?.show(snapshot.message, false);
+    return chat.onWords((snapshot, past) => {
+      if (snapshot.run_id === run.run_id) painter.current?.show(snapshot.message, false, past);
     });
   }, [run, ui.language]);
 
-  return <div ref={target} class="words" part="words" dir="auto" />;
+  return <div ref={target} class="prose words" part="words" dir="auto" />;
 }
 
 /** The model's thinking, in a fold that opens itself for nobody. */
@@ -74,7 +74,7 @@ export function Reasoning({ run }: { run: Snapshot }): JSX.Element {
         {thinking && <span class="spinner" aria-hidden="true" />}
         <span class="fold-name">{thinking ? t("thinking") : t("reasoning")}</span>
       </summary>
-      <div ref={target} class="words reasoning" dir="auto" />
+      <div ref={target} class="prose reasoning" dir="auto" />
     </details>
   );
 }

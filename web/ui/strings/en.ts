@@ -2,6 +2,7 @@ import type { Entry } from ".";
 
 export const en = {
   // The page
+  skip: "Skip",
   skip_to_question: "Skip to the question",
   conversations: "Conversations",
   conversation: "Conversation",
@@ -90,6 +91,8 @@ export const en = {
   no_sources: "This answer rests on no source of yours.",
   resuming: "The connection was lost. Resuming…",
   offline: "You are offline. The answer goes on and will be here when the network is back.",
+  detour: "A proxy holds the words back. They come another way now.",
+  held_back: "A proxy holds the words back, so they come in large pieces or all at once.",
   continue: "Continue",
   try_again: "Try again",
   try_again_in: { one: "Try again in {n} s", other: "Try again in {n} s" },
@@ -138,7 +141,7 @@ export const en = {
   // The question
   question_label: "Your question",
   placeholder: "Ask about your documents",
-  placeholder_busy: "Ask the next question; it waits for this answer",
+  placeholder_busy: "Ask next…",
   ask: "Ask",
   ask_later: "Ask after this answer",
   stop: "Stop the answer",
@@ -147,7 +150,7 @@ export const en = {
   options: "Settings of this conversation",
   queue: "Questions that wait",
   queue_waits: "Asked when this answer is done",
-  queue_paused: "These were not asked, because the answer before them did not end well",
+  queue_paused: "Not asked yet: the answer before was cut short",
   queued: "The question waits for this answer.",
   queue_edit: "Edit: {question}",
   queue_remove: "Remove: {question}",
@@ -168,8 +171,8 @@ export const en = {
   painting_whole: "When they are complete",
   announcing: "Screen reader announces",
   announcing_hint: "What is spoken while an answer is written",
-  announcing_paragraphs: "Each finished paragraph",
-  announcing_end: "The complete answer",
+  announcing_paragraphs: "Each paragraph",
+  announcing_end: "The whole answer",
   announcing_off: "Nothing",
   theme: "Colours",
   theme_auto: "As the system",
@@ -194,6 +197,7 @@ export const en = {
 
   // Only spoken
   say_answering: "Answering",
+  say_stopped: "Stopped",
   say_resuming: "Connection lost, resuming",
   say_ready: "Answer ready: {words}, {sources}",
   words: { one: "{n} word", other: "{n} words" },
