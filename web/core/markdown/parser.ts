@@ -7,6 +7,7 @@ import MarkdownIt, { type Env, type Token } from "markdown-it";
 const parser = new MarkdownIt("default", { html: false, linkify: false, typographer: false, maxNesting: 40 });
 // Every address becomes a token; which of them may be a link is decided when it is drawn.
 parser.validateLink = () => true;
+parser.normalizeLink = (address) => address;
 
 /** Link reference definitions by their normalised label; the first one of a label counts. */
 export type References = NonNullable<Env["references"]>;

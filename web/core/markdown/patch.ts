@@ -19,11 +19,11 @@ export function patchChildren(parent: Node, painted: Painted[], pieces: readonly
     const old = painted[i];
     if (old && update(old, piece, markNode)) continue;
     const fresh = paint(parent, piece, markNode);
-    parent.insertBefore(fresh.node, old?.node.parentNode === parent ? old.node : null);
-    if (old) remove(parent, old);
+    parent.insertBefore(fresh.node, painted[i - 1]?.node.nextSibling ?? (i === 0 ? parent.firstChild : null));
     painted[i] = fresh;
+    if (old) remove(parent, old, painted);
   }
-  for (const old of painted.splice(pieces.length)) remove(parent, old);
+  for (const old of painted.splice(pieces.length)) remove(parent, old, painted);
 }
 
 /** A new node for `piece`, for a document of `within`. */
@@ -70,7 +70,9 @@ function updateAttributes(node: Element, was: ElementPiece, piece: ElementPiece)
   }
 }
 
-/** A mark's node may have moved on to another place by now. */
-function remove(parent: Node, { node }: Painted): void {
+/** Removes what is shown no more; a mark's node may have moved on to another place, here or elsewhere. */
+function remove(parent: Node, { piece, node }: Painted, kept: readonly Painted[]): void {
+  const isMark = typeof piece === "object" && "mark" in piece;
+  if (isMark && kept.some((one) => one.node === node)) return;
   if (node.parentNode === parent) parent.removeChild(node);
 }

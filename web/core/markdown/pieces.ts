@@ -1,6 +1,6 @@
 import type { Token } from "markdown-it";
 import { placeOf, safeAddress } from "../links";
-import type { MarkedText } from "../marks";
+import type { Placement } from "./marks";
 
 /** What is to be in the document: words, an element, or the mark of a citation by its index. Pieces are never changed. */
 export type Piece = string | ElementPiece | MarkPiece;
@@ -29,7 +29,8 @@ export interface Rules {
   imagePrefixes: readonly string[];
 }
 
-type InlineParser = (content: string, open: boolean) => readonly Token[];
+/** The tokens of a leaf's words; `open` when they may still grow. */
+export type InlineParser = (content: string, open: boolean) => readonly Token[];
 
 /** Draws one block: its tokens as pieces, each mark where it belongs or, where none can stand, behind that. */
 export class Drawing {
@@ -39,7 +40,7 @@ export class Drawing {
 
   constructor(
     private readonly rules: Rules,
-    private readonly pattern: MarkedText["pattern"],
+    private readonly placement: Placement,
     private readonly inline: InlineParser,
     /** The level of the heading before, by which no level is left out. */
     private headingLevel: number,
@@ -54,7 +55,7 @@ export class Drawing {
     const lastLeaf = open ? tokens.findLast((token) => token.type === "inline" && token.content !== "") : undefined;
     const [piece] = this.nest(tokens, lastLeaf);
     const block = typeof piece === "object" && "tag" in piece ? piece : element("p", {}, []);
-    return withBehind(block, this.released());
+    return withBehind(block, [...this.released(), ...this.placement.behind.map((mark) => ({ mark }))]);
   }
 
   private nest(tokens: readonly Token[], lastLeaf?: Token): Piece[] {
@@ -74,9 +75,10 @@ export class Drawing {
         if (opening) append(parent, this.container(opening, children));
         if (token.type === "link_close") append(parent, this.released());
       } else {
-        const task = isFirstOfItem(tokens, i) ? TASK.exec(token.content) : null;
+        const content = token.type === "inline" ? this.placement.marked(token) : token.content;
+        const task = isFirstOfItem(tokens, i) ? TASK.exec(content) : null;
         if (task) append(siblings, [checkbox(task[1] !== " "), " "]);
-        append(siblings, this.leaf(token, token.content.slice(task?.[0].length ?? 0), token === lastLeaf));
+        append(siblings, this.leaf(token, content.slice(task?.[0].length ?? 0), token === lastLeaf));
       }
     }
     return stack[0] ?? [];
@@ -102,7 +104,7 @@ export class Drawing {
       case "td_open":
         return [element("td", alignmentOf(token), children)];
       case "link_open":
-        return [link(attribute(token, "href"), children)];
+        return [link(this.withoutMarks(attribute(token, "href")), children)];
       default:
         return [element(token.tag, {}, children)];
     }
@@ -128,7 +130,7 @@ export class Drawing {
       case "hr":
         return [element("hr", {}, [])];
       case "image":
-        return [this.image(attribute(token, "src"), this.withoutMarks(content)), ...this.released()];
+        return [this.image(this.withoutMarks(attribute(token, "src")), this.withoutMarks(wordsOf(token))), ...this.released()];
       case "reference_definition":
         return [];
       default:
@@ -144,6 +146,7 @@ export class Drawing {
 
   private image(address: string, name: string): Piece {
     const href = safeAddress(address);
+    // Prefixes are whole addresses, so that a host is not taken for the beginning of another.
     if (href !== null && this.rules.imagePrefixes.some((prefix) => href.startsWith(prefix))) {
       return element("img", { src: href, alt: name, loading: "lazy", referrerpolicy: "no-referrer" }, []);
     }
@@ -153,7 +156,7 @@ export class Drawing {
 
   private withMarks(text: string): readonly Piece[] {
     // Splitting by a pattern with one group gives words and indices in turn.
-    return text.split(this.pattern).flatMap((part, i): Piece[] => {
+    return text.split(this.placement.pattern).flatMap((part, i): Piece[] => {
       if (i % 2 === 0) return part === "" ? [] : [part];
       if (this.linkDepth === 0) return [{ mark: Number(part) }];
       this.waiting.push(Number(part));
@@ -162,7 +165,7 @@ export class Drawing {
   }
 
   private withoutMarks(text: string): string {
-    const parts = text.split(this.pattern);
+    const parts = text.split(this.placement.pattern);
     for (let i = 1; i < parts.length; i += 2) this.waiting.push(Number(parts[i]));
     return parts.filter((_, i) => i % 2 === 0).join("");
   }
@@ -199,7 +202,7 @@ function append(siblings: Piece[], pieces: readonly Piece[]): void {
 }
 
 /** `block` with `marks` at its end: in a list's last item, below code and tables. */
-export function withBehind(block: ElementPiece, marks: readonly Piece[]): ElementPiece {
+function withBehind(block: ElementPiece, marks: readonly Piece[]): ElementPiece {
   if (marks.length === 0) return block;
   const { tag, attributes, children } = block;
   switch (tag) {
@@ -217,6 +220,12 @@ export function withBehind(block: ElementPiece, marks: readonly Piece[]): Elemen
     default:
       return element(tag, attributes, [...children, ...marks]);
   }
+}
+
+/** An image's words, as its alternative text. */
+function wordsOf(token: Token): string {
+  if (token.children === null || token.children.length === 0) return token.type === "softbreak" ? " " : token.content;
+  return token.children.map(wordsOf).join("");
 }
 
 function attribute(token: Token, name: string): string {

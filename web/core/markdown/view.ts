@@ -1,11 +1,11 @@
 import type { Token } from "markdown-it";
 import { indicesOfCodePoints, codePointLength } from "../codepoints";
 import type { CitationFields } from "../events";
-import { insertMarks, placeAt, type Placed } from "../marks";
+import { placeMarks, type Placed } from "./marks";
 import { parseBlocks, parseInline, type References } from "./parser";
 import { paint, type Painted, update } from "./patch";
 import { completed, decided } from "./unfinished";
-import { Drawing, type ElementPiece, type Labels, withBehind } from "./pieces";
+import { Drawing, type ElementPiece, type InlineParser, type Labels, type Rules } from "./pieces";
 
 export interface MarkdownOptions {
   labels: Labels;
@@ -24,8 +24,6 @@ interface Block {
   painted: Painted;
   /** The heading level that the document had reached before it. */
   headingLevel: number;
-  /** The citations shown in it. */
-  marks: string;
 }
 
 /** Finished blocks are laid out and painted in groups of this many, and only while they are near the screen. */
@@ -42,6 +40,7 @@ const TURN_HEADING_LEVEL = 2;
  * on its way, the nodes are those of a single `update` with the whole text.
  */
 export class MarkdownView {
+  private readonly rules: Rules;
   private text = "";
   private final = false;
   private blocks: Block[] = [];
@@ -52,12 +51,16 @@ export class MarkdownView {
   private citations: readonly CitationFields[] = [];
   private markNodes = new Map<number, Node>();
   private leaves = new Map<string, Token[]>();
-  private referencesKey = "";
+  /** The labels that are defined where `leaves` were parsed. */
+  private known = "";
 
   constructor(
     private readonly target: Element,
     private readonly options: MarkdownOptions,
-  ) {}
+  ) {
+    const prefixes = (options.imagePrefixes ?? []).map((prefix) => new URL(prefix).href);
+    this.rules = { labels: options.labels, imagePrefixes: prefixes };
+  }
 
   /**
    * Shows `text`: all that may be seen so far, whole when `final`. A text that does not go on from the one before is
@@ -71,8 +74,10 @@ export class MarkdownView {
     this.text = text;
     this.final = final;
     this.citations = citations;
+    const tail = this.finishedEnd;
     this.paintTail();
-    if (finished > 0 && (cited || references !== this.references)) this.repaintFinished();
+    const stray = this.finishedEnd > tail && this.marksWithin(tail, this.blocks[finished]?.start ?? text.length).length > 0;
+    if (finished > 0 && (cited || stray || references !== this.references)) this.repaintFinished();
   }
 
   /** Empties the target. */
@@ -95,91 +100,74 @@ export class MarkdownView {
     const tail = this.text.slice(from);
     const source = this.final ? tail : decided(tail);
     const growing = !this.final && !BLANK_LINE_AT_END.test(source);
-    const { blocks, references, draw } = this.parse(source, from, this.headingLevel);
+    const parsed = new Parsed(source, this.references);
+    const { blocks } = parsed;
     const last = blocks.at(-1);
     const finished = this.final ? blocks.length : last && source.indexOf("\n", last.start) !== -1 ? blocks.length - 1 : 0;
-    const finishedLength = finished === blocks.length ? source.length : (blocks[finished]?.start ?? 0);
+    const inline = this.inlineParser(source, parsed.references);
+    const marks = this.marksWithin(from, from + source.length);
 
     let at = this.finished;
     for (const [i, block] of blocks.entries()) {
-      const { headingLevel, piece, marks } = draw(block, growing && i === blocks.length - 1);
-      if (piece) {
-        const painted = this.place(at, piece);
-        this.blocks[at] = { start: from + block.start, end: from + block.end, painted, headingLevel, marks };
-        at++;
-      }
-      if (i < finished) this.headingLevel = draw.headingLevel();
-      if (i < finished && piece) this.finish();
+      if (block.isDefinition) continue;
+      const { headingLevel } = this;
+      const next = blocks.slice(i + 1).find(({ isDefinition }) => !isDefinition);
+      const placement = placeMarks(block.tokens, source, parsed.starts, between(marks, block.start, next?.start, at === 0));
+      const drawing = new Drawing(this.rules, placement, inline, headingLevel);
+      const painted = this.place(at, drawing.draw(block.tokens, growing && i === blocks.length - 1));
+      this.headingLevel = drawing.lastHeadingLevel;
+      this.blocks[at] = { start: from + block.start, end: from + block.end, painted, headingLevel };
+      at++;
+      if (i < finished) this.finish();
     }
     for (const { painted } of this.blocks.splice(at)) (painted.node as Element).remove();
     while (this.target.lastElementChild?.childElementCount === 0) this.target.lastElementChild.remove();
-    if (finished > 0) {
-      if (Object.keys(references).length > 0) {
-        const known = { ...this.references };
-        parseBlocks(source.slice(0, finishedLength), known);
-        if (Object.keys(known).length > Object.keys(this.references).length) this.references = known;
-      }
-      this.finishedEnd += finishedLength;
-    }
+
+    const next = this.blocks[this.finished];
+    if (next) this.headingLevel = next.headingLevel;
+    // Definitions before the first block stay with it, for what stands there is shown in it.
+    if (finished === 0 || this.finished === 0) return;
+    const length = finished === blocks.length ? source.length : (blocks[finished]?.start ?? 0);
+    if (parsed.hasDefinitions) this.define(source.slice(0, length));
+    this.finishedEnd += length;
   }
 
-  private parse(source: string, from: number, headingLevel: number) {
-    const placed: Placed[] = [];
-    const behind: Placed[] = [];
-    for (const { mark, end } of this.located(from, from + source.length)) {
-      const at = placeAt(this.text, end);
-      if (at !== null && at > from) placed.push({ mark, at: at - from });
-      else behind.push({ mark, at: end - from });
-    }
-    const { text, pattern } = insertMarks(source, placed);
-    const references = Object.create(this.references) as References;
-    const tokens = parseBlocks(text, references);
-    const starts = lineStarts(source);
-    const blocks = topLevel(tokens).map((group) => {
-      const [first, end] = group[0]?.map ?? [0, 0];
-      return { tokens: group, start: starts[first] ?? source.length, end: starts[end] ?? source.length };
-    });
+  /** Adds the definitions of a finished part of the text. */
+  private define(source: string): void {
+    const references = { ...this.references };
+    parseBlocks(source, references);
+    if (Object.keys(references).length > Object.keys(this.references).length) this.references = references;
+  }
+
+  /** Parses words once for as long as they stay the same. */
+  private inlineParser(source: string, references: References): InlineParser {
+    const known = Object.keys(references).join("\n") + Object.keys(this.references).join("\n");
+    if (known !== this.known) this.leaves.clear();
+    this.known = known;
     const torn = !/\s$/.test(source);
-    const used = new Map<string, Token[]>();
-    const inline = (content: string, open: boolean): readonly Token[] => {
+    const before = this.leaves;
+    const used = (this.leaves = new Map<string, Token[]>());
+    return (content, open) => {
       const key = `${open ? (torn ? "torn" : "open") : ""} ${content}`;
-      const parsed = this.leaves.get(key) ?? parseInline(open ? completed(content, torn) : content, references);
-      used.set(key, parsed);
-      return parsed;
+      const tokens = before.get(key) ?? parseInline(open ? completed(content, torn) : content, references);
+      used.set(key, tokens);
+      return tokens;
     };
-    const key = `${Object.keys(references).length} ${Object.keys(this.references).length}`;
-    if (key !== this.referencesKey) this.leaves.clear();
-    this.referencesKey = key;
-    const drawing = new Drawing(
-      { labels: this.options.labels, imagePrefixes: this.options.imagePrefixes ?? [] },
-      pattern,
-      inline,
-      headingLevel,
-    );
-    const draw = (block: (typeof blocks)[number], open: boolean) => {
-      const level = drawing.lastHeadingLevel;
-      if (block.tokens[0]?.type === "reference_definition") return { headingLevel: level, piece: null, marks: "" };
-      const mine = behind.filter(({ at }) => at > block.start && at <= block.end);
-      const piece = withBehind(drawing.draw(block.tokens, open), mine);
-      const marks = [...placed, ...mine].filter(({ at }) => at > block.start && at <= block.end).map(({ mark }) => mark);
-      this.leaves = used;
-      return { headingLevel: level, piece, marks: marks.join() };
-    };
-    draw.headingLevel = () => drawing.lastHeadingLevel;
-    return { blocks, references, draw };
   }
 
-  /** The citations that end in text(from, to], by where they end in UTF-16 units. */
-  private located(from: number, to: number): { mark: number; end: number }[] {
-    const first = (mark: number): boolean =>
-      this.citations.findIndex((citation) => isSame(citation, this.citations[mark])) === mark;
-    const order = [...this.citations.keys()].filter(first).sort((a, b) => (this.citations[a]?.end ?? 0) - (this.citations[b]?.end ?? 0));
-    const length = codePointLength(this.text);
-    const ends = order.map((i) => this.citations[i]?.end ?? 0);
-    const indices = indicesOfCodePoints(this.text, ends);
+  /** The citations whose statement ends in text(from, to], by where that is, counted from `from`. */
+  private marksWithin(from: number, to: number): Placed[] {
+    const { citations, text } = this;
+    if (citations.length === 0) return [];
+    const first = (mark: number): boolean => citations.findIndex((citation) => isSame(citation, citations[mark])) === mark;
+    const end = (mark: number): number => citations[mark]?.end ?? 0;
+    const order = [...citations.keys()].filter(first).sort((a, b) => end(a) - end(b));
+    const length = codePointLength(text);
+    const indices = indicesOfCodePoints(text, order.map(end));
     return order.flatMap((mark, i) => {
-      const end = indices[i] ?? 0;
-      return (ends[i] ?? 0) <= length && end > from && end <= to ? [{ mark, end }] : [];
+      if (end(mark) > length) return [];
+      const at = text.slice(0, indices[i]).trimEnd().length;
+      return at > from && at <= to ? [{ mark, at: at - from }] : [];
     });
   }
 
@@ -211,15 +199,19 @@ export class MarkdownView {
 
   /** A citation or a link's definition has come for something that was finished before it. */
   private repaintFinished(): void {
-    for (const [at, block] of this.blocks.slice(0, this.finished).entries()) {
+    for (const [i, block] of this.blocks.slice(0, this.finished).entries()) {
       const source = this.text.slice(block.start, block.end);
-      const { blocks, draw } = this.parse(source, block.start, block.headingLevel);
-      const [only] = blocks;
+      const parsed = new Parsed(source, this.references);
+      const [only] = parsed.blocks;
       if (!only) continue;
-      const { piece, marks } = draw(only, false);
-      if (!piece) continue;
-      block.painted = this.place(at, piece);
-      block.marks = marks;
+      const before = i === 0 ? 0 : block.start;
+      const marks = this.marksWithin(before, this.blocks[i + 1]?.start ?? this.text.length).map(({ mark, at }) => ({
+        mark,
+        at: Math.max(at + before - block.start, 1),
+      }));
+      const placement = placeMarks(only.tokens, source, parsed.starts, marks);
+      const inline: InlineParser = (content) => parseInline(content, parsed.references);
+      block.painted = this.place(i, new Drawing(this.rules, placement, inline, block.headingLevel).draw(only.tokens, false));
     }
   }
 
@@ -236,6 +228,38 @@ export class MarkdownView {
 
 function isSame(one: CitationFields, other: CitationFields | undefined): boolean {
   return one.n === other?.n && one.end === other.end;
+}
+
+/**
+ * The marks of a block: what stands between two blocks, like a definition, belongs to the one before, and at the very
+ * beginning to the first.
+ */
+function between(marks: readonly Placed[], start: number, nextStart = Infinity, isFirst: boolean): Placed[] {
+  const mine = marks.filter(({ at }) => (isFirst || at > start) && at <= nextStart);
+  return mine.map(({ mark, at }) => ({ mark, at: Math.max(at, start + 1) }));
+}
+
+/** A part of the document that begins with a block, cut in its top-level blocks. */
+class Parsed {
+  readonly blocks: { tokens: Token[]; start: number; end: number; isDefinition: boolean }[];
+  /** Where each line begins. */
+  readonly starts: number[];
+  /** Those known before, and its own. */
+  readonly references: References;
+
+  constructor(source: string, known: References) {
+    this.references = Object.create(known) as References;
+    const starts = (this.starts = lineStarts(source));
+    this.blocks = topLevel(parseBlocks(source, this.references)).map((tokens) => {
+      const [first, end] = tokens[0]?.map ?? [0, 0];
+      const isDefinition = tokens[0]?.type === "reference_definition";
+      return { tokens, start: starts[first] ?? source.length, end: starts[end] ?? source.length, isDefinition };
+    });
+  }
+
+  get hasDefinitions(): boolean {
+    return Object.keys(this.references).length > 0;
+  }
 }
 
 /** Cuts tokens into those of each top-level block. */
