@@ -1,4 +1,4 @@
-"""The cases of the page's own test (`web/tests/core/marks.test.ts`) and its rules."""
+"""Where citation marks may stand in Markdown."""
 
 import pytest
 from hypothesis import given
@@ -23,6 +23,7 @@ def marked(markdown: str, *ends: int) -> str:
         ("| a | b |\n|---|---|\n| c | d |", 29, "| a | b |\n|---|---|\n| c | d[1] |"),
         ("```\ncode\n```\n", 12, "```\ncode\n```\n"),
         ("Title\n=====\n", 11, "Title\n=====\n"),
+        ("# \nSo.", 1, "# \nSo."),
         ("", 0, ""),
         ("So.", 99, "So.[1]"),
     ],

@@ -1,15 +1,12 @@
-"""Citation marks in Markdown: where one may stand so that it comes out at the right place and changes nothing else.
-
-The rules are those of the page (`web/core/marks.ts`).
-"""
+"""Citation marks in Markdown: where one may stand so that it comes out at the right place and changes nothing else."""
 
 import re
 from collections.abc import Callable, Iterable
 
 from millstream.snapshot import CitationState
 
-# Lines whose meaning a mark would change: fences, rules, underlines of headings, a table's second line.
-_NO_MARK = re.compile(r"[\s>]*(`{3}|~{3}|[-=*_|:\s]+\Z)")
+# Lines whose meaning a mark would change: fences, rules, empty headings and their underlines, a table's second line.
+_NO_MARK = re.compile(r"[\s>]*(`{3}|~{3}|[-=*_|:#+\s]+\Z)")
 
 
 def place_marks(markdown: str, citations: Iterable[CitationState], mark: Callable[[int], str]) -> str:

@@ -13,7 +13,7 @@ from millstream import events
 from millstream.cli import app
 from millstream.errors import MODEL_ERROR_STATUS
 from millstream.server import page
-from millstream.server.routes import conversations, documents, runs, status, websocket
+from millstream.server.routes import conversations, documents, plain, runs, status, websocket
 from millstream.server.settings import Settings
 from millstream.snapshot import Message
 
@@ -70,7 +70,8 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def test_every_route_is_documented_and_every_documented_one_exists() -> None:
-    routes = [*runs.routes, *conversations.routes, *documents.routes, *status.routes, *websocket.routes, *page.routes]
+    routes = [*runs.routes, *conversations.routes, *documents.routes, *status.routes]
+    routes += [*websocket.routes, *plain.routes, *page.routes]
     existing = {("GET", "/health")}
     for route in routes:
         if isinstance(route, WebSocketRoute):

@@ -43,7 +43,7 @@ from millstream.server.guard import Guard
 from millstream.server.identity import Identify
 from millstream.server.problem import on_error, problem, problem_of
 from millstream.server.reading import create_pool
-from millstream.server.routes import conversations, documents, runs, status, websocket
+from millstream.server.routes import conversations, documents, plain, runs, status, websocket
 from millstream.server.settings import Settings, load_settings, provider_environment
 from millstream.supervisor import Registered, Supervisor
 
@@ -268,6 +268,7 @@ def _routed(settings: Settings) -> Starlette:
             *documents.routes,
             *status.routes,
             *websocket.routes,
+            *plain.routes,
             *page.routes,
         ],
         middleware=_middleware(settings),
