@@ -8,7 +8,7 @@ from playwright.async_api import Browser, Page, expect
 
 from .conftest import Watched, watched
 from .stage import HANDBOOK, RIVERS, Stage
-from .test_asking import ask
+from .moves import ask
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 

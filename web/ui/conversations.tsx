@@ -159,7 +159,13 @@ function Entry({ one, current, onOpen }: EntryProps): JSX.Element {
       </div>
       {menu && (
         <div class="menu" role="group" aria-label={t("conversation_menu", { title })}>
-          <button type="button" onClick={() => setRenaming(true)}>
+          <button
+            type="button"
+            onClick={() => {
+              setMenu(false);
+              setRenaming(true);
+            }}
+          >
             <Icon name="pencil" />
             {t("rename")}
           </button>
