@@ -26,7 +26,7 @@ _BEFORE = 2_000  # …of them before the passage
 
 STYLE = """
 :root{color-scheme:light dark;font-family:system-ui,sans-serif;line-height:1.5}
-body{max-width:46rem;margin:auto;padding:1rem;overflow-wrap:anywhere}
+body{background:Canvas;color:CanvasText;max-width:46rem;margin:auto;padding:1rem;overflow-wrap:anywhere}
 textarea{box-sizing:border-box;width:100%;min-height:5rem;font:inherit}
 button,select{font:inherit;min-height:2rem;margin:.2rem 0}
 pre{overflow:auto}.asked,.text{white-space:pre-wrap}
@@ -131,7 +131,8 @@ def refusal_page(status: int, message: str, question: str, fields: dict[str, str
 
 
 def conversation_address(conversation_id: str) -> str:
-    return f"./plain?{urlencode({'conversation_id': conversation_id})}#answer"
+    # Without a fragment: a browser does not load again what it would only have to scroll.
+    return f"./plain?{urlencode({'conversation_id': conversation_id})}"
 
 
 def passage_start(start: int) -> int:
@@ -147,7 +148,7 @@ def _question(message: StoredMessage) -> str:
 
 
 def _answer(message: StoredMessage, head: ConversationHead, messages: Sequence[StoredMessage]) -> str:
-    parts = ['<h2 id="answer">Answer</h2>', _siblings(message, head, messages)]
+    parts = ['<h2>Answer</h2>', _siblings(message, head, messages)]
     snapshot = message.snapshot
     if snapshot is None:
         return "\n".join([*parts, "<p>This answer was lost.</p>"])
@@ -256,7 +257,7 @@ def _conversation(head: ConversationHead) -> str:
 
 
 def _branch(head: ConversationHead, message: StoredMessage) -> str:
-    return f"./plain?{_query({'conversation_id': head.conversation_id, 'message_id': message.message_id})}#answer"
+    return f"./plain?{_query({'conversation_id': head.conversation_id, 'message_id': message.message_id})}"
 
 
 def _query(*fields: dict[str, Any]) -> str:
