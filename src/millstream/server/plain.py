@@ -148,7 +148,7 @@ def _question(message: StoredMessage) -> str:
 
 
 def _answer(message: StoredMessage, head: ConversationHead, messages: Sequence[StoredMessage]) -> str:
-    parts = ['<h2>Answer</h2>', _siblings(message, head, messages)]
+    parts = ["<h2>Answer</h2>", _siblings(message, head, messages)]
     snapshot = message.snapshot
     if snapshot is None:
         return "\n".join([*parts, "<p>This answer was lost.</p>"])
