@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
+from starlette.routing import Mount
 
+from millstream import Millstream
 from serving import PATIENCE_S, Server, asking, serving, within
 
 
@@ -310,3 +313,25 @@ async def test_a_conversation_is_its_owners_alone(tmp_path: Path) -> None:
         await server.request("DELETE", path, headers=ann)
         assert (await server.post(f"{path}/restore", headers=bob)).status == 404
         assert (await server.post(f"{path}/restore", headers=ann)).status == 200
+
+
+async def test_all_of_it_works_under_a_prefix(tmp_path: Path) -> None:
+    def mounted(millstream: Millstream) -> Starlette:
+        return Starlette(routes=[Mount("/shop/chat", millstream.app)])
+
+    async with serving(tmp_path, app=mounted) as server:
+        sent = asyncio.create_task(server.post("/shop/chat/api/runs", {"question": "Why?"}))
+        telling = await server.told.next()
+        telling.run.write("So.")
+        telling.end()
+        run = (await within(sent)).json
+        conversations, path = "/shop/chat/api/conversations", f"/shop/chat/api/conversations/{run['conversation_id']}"
+        assert len((await server.get(f"{conversations}?q=why")).json["conversations"]) == 1
+        assert (await server.get(f"{path}/export")).body.startswith(b"# Why?")
+        feedback = f"/shop/chat/api/messages/{run['message_id']}/feedback"
+        assert (await server.request("PUT", feedback, json={"rating": "up"})).status == 200
+        assert (await server.request("PATCH", path, json={"chosen_id": run["message_id"]})).status == 200
+        assert (await server.request("DELETE", path)).status == 204
+        assert (await server.post(f"{path}/restore")).json["title"] == "Why?"
+        assert (await server.get("/shop/chat/api/status")).json["answers"][0]["name"] == "default"
+        assert (await server.get("/shop/chat/plain")).status == 200
