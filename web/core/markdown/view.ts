@@ -2,8 +2,11 @@ import type { Token } from "markdown-it";
 import { indicesOfCodePoints, codePointLength } from "../codepoints";
 import type { CitationFields } from "../events";
 import { placeMarks, type Placed } from "./marks";
+import { copyMarkdown } from "./copy";
+import { highlightLater } from "./highlight";
 import { parseBlocks, parseInline, type References } from "./parser";
 import { paint, type Painted, update } from "./patch";
+import { lacksEntities, loadEntities } from "./slim/entities";
 import { completed, decided } from "./unfinished";
 import { Drawing, type ElementPiece, type InlineParser, type Labels, type Rules } from "./pieces";
 
@@ -53,12 +56,14 @@ export class MarkdownView {
   private leaves = new Map<string, Token[]>();
   /** The labels that are defined where `leaves` were parsed. */
   private known = "";
+  private waitsForEntities = false;
 
   constructor(
     private readonly target: Element,
     private readonly options: MarkdownOptions,
   ) {
     const prefixes = (options.imagePrefixes ?? []).map((prefix) => new URL(prefix).href);
+    copyMarkdown(target);
     this.rules = { labels: options.labels, imagePrefixes: prefixes };
   }
 
@@ -78,7 +83,18 @@ export class MarkdownView {
     this.paintTail();
     const stray = this.finishedEnd > tail && this.marksWithin(tail, this.blocks[finished]?.start ?? text.length).length > 0;
     if (finished > 0 && (cited || stray || references !== this.references)) this.repaintFinished();
+    if (lacksEntities() && !this.waitsForEntities) {
+      this.waitsForEntities = true;
+      // Without the table a rare character stays written out, as when the network is gone.
+      void loadEntities().then(this.repaint, () => undefined);
+    }
   }
+
+  private readonly repaint = (): void => {
+    this.leaves.clear();
+    this.repaintFinished();
+    this.paintTail();
+  };
 
   /** Empties the target. */
   clear(): void {
@@ -194,7 +210,10 @@ export class MarkdownView {
     const block = this.blocks[this.finished];
     this.finished++;
     if (this.finished % GROUP_SIZE === 0) this.group(this.finished / GROUP_SIZE - 1).classList.add("finished");
-    if (block) this.options.onBlock?.(block.painted.node as Element);
+    if (!block) return;
+    const node = block.painted.node as Element;
+    this.options.onBlock?.(node);
+    for (const code of node.querySelectorAll("pre > code[class]")) highlightLater(code, code.className.slice("language-".length));
   }
 
   /** A citation or a link's definition has come for something that was finished before it. */
