@@ -17,9 +17,8 @@ export interface Frames {
 /** Between the smallest and the largest wait for the next arrival, text that has arrived is spread out. */
 const SHORTEST_HORIZON_MS = 60;
 const LONGEST_HORIZON_MS = 1_200;
-/** The expected wait is this quantile (by characters) of the latest waits, and a little more. */
+/** The expected wait is this quantile (by characters) of the latest waits: more stalls less and lags more. */
 const QUANTILE = 0.75;
-const MARGIN = 1.05;
 /** Text that comes within this time of an arrival belongs to it: a burst is often several reads. */
 const ARRIVAL_MS = 50;
 const REMEMBERED_ARRIVALS = 10;
@@ -227,7 +226,7 @@ export class Pacer {
 
   /** How long after an arrival the next one is expected. */
   private horizon(): number {
-    const expected = quantile(this.arrivals) * MARGIN;
+    const expected = quantile(this.arrivals);
     if (expected > 0) return clamp(expected, SHORTEST_HORIZON_MS, LONGEST_HORIZON_MS);
     return clamp(this.arrivalCharacters / FIRST_CHARACTERS_PER_MS, SHORTEST_HORIZON_MS, LONGEST_FIRST_HORIZON_MS);
   }
