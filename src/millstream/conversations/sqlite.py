@@ -15,6 +15,7 @@ from millstream.conversations import (
     StoredMessage,
     text_of,
 )
+from millstream.conversations.match import match_in
 from millstream.database import Database
 from millstream.errors import Conflict
 from millstream.snapshot import Snapshot
@@ -61,7 +62,7 @@ CREATE TABLE texts (
 );
 CREATE INDEX texts_of_conversation ON texts (conversation_id);
 CREATE VIRTUAL TABLE words USING fts5 (
-  text, content = 'texts', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2'
+  text, content = 'texts', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2 3'
 );
 CREATE TRIGGER texts_added AFTER INSERT ON texts BEGIN
   INSERT INTO words (rowid, text) VALUES (new.id, new.text);
@@ -92,18 +93,18 @@ SELECT conversation_id, message_id, said FROM (
 _MESSAGE = "message_id, conversation_id, owner, role, created, parent_id, content, run_id, snapshot, feedback"
 _HEAD = "conversation_id, title, created, updated, chosen_id"
 _SHOWN = "owner = :owner AND listed = 1 AND deleted IS NULL"
-_BEHIND = f"{_SHOWN} AND (updated, conversation_id) < (:updated, :id) ORDER BY updated DESC, conversation_id DESC"
+_BEHIND = f"{_SHOWN} AND (updated, conversations.conversation_id) < (:updated, :id)"
+_ORDER = "ORDER BY updated DESC, conversations.conversation_id DESC LIMIT :limit"
+# CROSS JOIN keeps SQLite to the order that is written: it would begin with the conversations and search for each.
 _FIND = f"""
-SELECT {_HEAD}, (SELECT min(texts.id) FROM texts WHERE texts.conversation_id = c.conversation_id AND texts.id IN found)
-FROM conversations AS c
-WHERE conversation_id IN (SELECT texts.conversation_id FROM texts WHERE texts.id IN found) AND {_BEHIND}
+SELECT conversations.{_HEAD.replace(", ", ", conversations.")}, texts.message_id, texts.text
+FROM (
+  SELECT texts.conversation_id AS found, min(texts.id) AS first
+  FROM words CROSS JOIN texts ON texts.id = words.rowid WHERE words MATCH :query GROUP BY found
+) CROSS JOIN conversations ON conversations.conversation_id = found CROSS JOIN texts ON texts.id = first
+WHERE {_BEHIND} {_ORDER}
 """
 _NOWHERE = Place(2**62, "")  # before the first of the list
-
-# What surrounds a hit in a snippet of FTS5. These are taken out of all texts, and so is what would end a query.
-_HIT, _END = "\x02", "\x03"
-_NO_SIGNS = str.maketrans("", "", _HIT + _END + "\x00")
-SNIPPET_WORDS = 24
 
 _content = msgspec.json.Decoder(Content)
 _snapshot = msgspec.json.Decoder(Snapshot)
@@ -207,7 +208,7 @@ class SqliteConversations:
         values = {"owner": owner, "updated": updated, "id": conversation_id, "limit": limit}
 
         def job(connection: sqlite3.Connection) -> list[ConversationHead]:
-            rows = connection.execute(f"SELECT {_HEAD} FROM conversations WHERE {_BEHIND} LIMIT :limit", values)
+            rows = connection.execute(f"SELECT {_HEAD} FROM conversations WHERE {_BEHIND} {_ORDER}", values)
             return [_head(row) for row in rows]
 
         return await self._database.read(job)
@@ -222,12 +223,8 @@ class SqliteConversations:
         values = {"query": query, "owner": owner, "updated": updated, "id": conversation_id, "limit": limit}
 
         def job(connection: sqlite3.Connection) -> list[tuple[ConversationHead, Match]]:
-            rows = connection.execute(
-                "WITH found (id) AS MATERIALIZED (SELECT rowid FROM words WHERE words MATCH :query) "
-                f"{_FIND} LIMIT :limit",
-                values,
-            ).fetchall()
-            return [(_head(row[:-1]), _match(connection, query, row[-1])) for row in rows]
+            rows = connection.execute(_FIND, values).fetchall()
+            return [(_head(row[:-2]), match_in(row[-1], words, row[-2])) for row in rows]
 
         return await self._database.read(job)
 
@@ -262,7 +259,7 @@ class SqliteConversations:
             if updated.rowcount:
                 connection.execute(
                     "UPDATE texts SET text = ? WHERE conversation_id = ? AND message_id IS NULL",
-                    (title.translate(_NO_SIGNS), conversation_id),
+                    (title, conversation_id),
                 )
             return updated.rowcount > 0
 
@@ -331,29 +328,13 @@ def _add_text(connection: sqlite3.Connection, conversation_id: str, message_id: 
         connection.execute(
             "INSERT INTO texts (conversation_id, message_id, text)"
             " SELECT conversation_id, ?, ? FROM conversations WHERE conversation_id = ? AND listed = 1",
-            (message_id, text.translate(_NO_SIGNS), conversation_id),
+            (message_id, text, conversation_id),
         )
 
 
 def _quoted(word: str) -> str:
     """As an FTS5 string (https://sqlite.org/fts5.html#fts5_strings); inside, nothing has a meaning of its own."""
-    return '"' + word.translate(_NO_SIGNS).replace('"', '""') + '"'
-
-
-def _match(connection: sqlite3.Connection, query: str, text_id: int) -> Match:
-    message_id, snippet = connection.execute(
-        "SELECT message_id, snippet(words, 0, char(2), char(3), '…', ?) FROM words JOIN texts ON texts.id = words.rowid"
-        " WHERE words MATCH ? AND words.rowid = ?",
-        (SNIPPET_WORDS, query, text_id),
-    ).fetchone()
-    text, hits = "", []
-    before, *pieces = snippet.split(_HIT)
-    text = before
-    for piece in pieces:
-        hit, _, rest = piece.partition(_END)
-        hits.append((len(text), len(text) + len(hit)))
-        text += hit + rest
-    return Match(text, hits, message_id)
+    return '"' + word.replace("\x00", "").replace('"', '""') + '"'
 
 
 def _message(row: Sequence[object]) -> StoredMessage:

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from millstream.conversations import LIST_LIMIT, ConversationHead, Feedback, Place, StoredMessage
 from millstream.conversations.export import as_markdown
+from millstream.conversations.match import WORD
 from millstream.errors import InputError, NotFound
 from millstream.events import encode_json
 from millstream.server.app_of import millstream_of
@@ -25,7 +26,6 @@ MAX_COMMENT_CHARACTERS = 2000
 MAX_NAME_CHARACTERS = 80  # of an exported file
 
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|]+")  # what some file system does not have in a name
-_WORD = re.compile(r"\w+")
 _PLACE = re.compile(r"(\d{1,15})\.([A-Za-z0-9_-]{1,64})\Z", re.ASCII)
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ async def list_conversations(request: Request) -> Response:
     else:
         if len(query) > MAX_SEARCH_CHARACTERS:
             raise InputError(f"`q` is longer than {MAX_SEARCH_CHARACTERS} characters.")
-        matches = await conversations.search(owner, _WORD.findall(query), limit=limit, after=after)
+        matches = await conversations.search(owner, WORD.findall(query), limit=limit, after=after)
         heads = [head for head, _ in matches]
         found = [{**head_json(head), "match": match} for head, match in matches]
     body: dict[str, Any] = {"conversations": found}
