@@ -5,6 +5,7 @@ import type { Settings } from "./settings";
 import type { Tongue } from "./strings";
 
 const STATUS_INTERVAL_MS = 5_000;
+const WORD = /[\p{L}\p{N}]+(?:['’.-][\p{L}\p{N}]+)*/gu;
 const SAID_KEPT = 5;
 /** A whole answer up to this length is read out, a longer one is summed up. */
 const READ_OUT_CHARACTERS = 600;
@@ -120,7 +121,7 @@ export class Announcer {
     if (this.settings.state.announcing === "end" && message.content.length <= READ_OUT_CHARACTERS) {
       return spoken(message.content);
     }
-    const words = message.content.split(/\s+/).filter(Boolean).length;
+    const words = message.content.match(WORD)?.length ?? 0;
     return t("say_ready", { words: t("words", { n: words }), sources: t("sources_count", { n: message.sources.length }) });
   }
 }

@@ -1,4 +1,5 @@
 import type { JSX } from "preact";
+import { useState } from "preact/hooks";
 import type { AssistantMessage } from "../core/api";
 import { Actions } from "./actions";
 import { useElapsed, duration } from "./duration";
@@ -25,6 +26,9 @@ export function Answer({ message, versions, last }: Props): JSX.Element {
   const { run } = message;
   const made = run.message;
   const running = run.state === "running";
+  // The last words may still be on their way to the screen when the run has ended.
+  const [whole, setWhole] = useState(!running);
+  const done = !running && whole;
   const recording = made.data?.find((item) => item.name === "recording");
   const wordless = made.content === "" || (running && painting === "whole");
   const waits = running && wordless && made.steps.every((step) => step.state === "done");
@@ -32,7 +36,7 @@ export function Answer({ message, versions, last }: Props): JSX.Element {
   const quoted = run.model === "extractive" && made.sources.length > 0 && !recording;
 
   return (
-    <article class="turn answer" part="answer" aria-busy={running}>
+    <article class="turn answer" part="answer" aria-busy={!done}>
       <h2 class="hidden">{t("answered")}</h2>
       {recording && (
         <p class="label">
@@ -50,10 +54,10 @@ export function Answer({ message, versions, last }: Props): JSX.Element {
           {t("quoted")}
         </p>
       )}
-      <Words run={run} />
+      <Words run={run} onWhole={() => setWhole(true)} />
       <Ending message={message} />
-      {!running && <Actions message={message} versions={versions} last={last} recorded={recording !== undefined} />}
-      {last && !running && made.followups.length > 0 && (
+      {done && <Actions message={message} versions={versions} last={last} recorded={recording !== undefined} />}
+      {last && done && made.followups.length > 0 && (
         <ul class="followups" part="followups" aria-label={t("followups")}>
           {made.followups.map((question) => (
             <li key={question}>

@@ -1,4 +1,4 @@
-import { getDocument, type PDFDocumentProxy, TextLayer } from "pdfjs-dist";
+import { getDocument, type PDFDocumentProxy, TextLayer, VerbosityLevel } from "pdfjs-dist";
 import * as worker from "pdfjs-dist/build/pdf.worker.mjs";
 import { findPassage } from "./passage";
 
@@ -24,7 +24,8 @@ export interface PdfDocument {
 
 /** Throws what PDF.js throws when it is not a PDF or cannot be had. */
 export async function openPdf(address: string): Promise<PdfDocument> {
-  const task = getDocument({ url: new URL(address, document.baseURI).href, useWasm: false, enableXfa: false });
+  const url = new URL(address, document.baseURI).href;
+  const task = getDocument({ url, useWasm: false, enableXfa: false, verbosity: VerbosityLevel.ERRORS });
   const pdf = await task.promise;
   return {
     pages: pdf.numPages,

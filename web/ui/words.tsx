@@ -5,7 +5,7 @@ import { Painter } from "./painter";
 import { useStore, useUi } from "./ui";
 
 /** The answer's words. Their element belongs to the painter: nothing here draws into it. */
-export function Words({ run }: { run: Snapshot }): JSX.Element {
+export function Words({ run, onWhole }: { run: Snapshot; onWhole: () => void }): JSX.Element {
   const ui = useUi();
   const { chat, settings, announcer } = ui;
   const { painting } = useStore(settings);
@@ -16,7 +16,10 @@ export function Words({ run }: { run: Snapshot }): JSX.Element {
     if (!target.current) return;
     const made = new Painter(target.current, ui, {
       onBlock: (spoken) => announcer.block(run.run_id, spoken),
-      onWhole: () => announcer.whole(run.run_id),
+      onWhole: () => {
+        announcer.whole(run.run_id);
+        onWhole();
+      },
     });
     painter.current = made;
     const uncount = chat.countPainted(run.run_id, () => made.painted);
