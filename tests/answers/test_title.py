@@ -71,9 +71,9 @@ async def test_the_first_answer_gives_the_conversation_a_title(tmp_path: Path) -
 async def test_later_answers_do_not(tmp_path: Path) -> None:
     model = says("Leave")
     async with titled_by(tmp_path, model) as answered:
-        first = await answered.tell()
+        first = await answered.tell(words=" ")  # of nothing there is no title
         await answered.tell("And dental care?", conversation_id=first.conversation_id)
-        assert len(model.calls) == 1
+        assert not model.calls
 
 
 async def test_a_title_that_a_person_gave_stays(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`GET /api/runs/{id}/events` and `/api/runs/{id}`: cursors, and what is refused."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -201,4 +202,16 @@ async def test_head_does_not_stop_a_run_that_nobody_has_come_to_read_yet(tmp_pat
         assert (await within(server.request("HEAD", f"/api/runs/{run_id}/events"))).status == 200
         assert not telling.run.finished
         assert supervisor.running == 1
+        telling.end()
+
+
+async def test_after_head_the_same_connection_serves_the_next_request(server: Server) -> None:
+    async with asking(server, run_id="r1"):
+        telling = await server.told.next()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        host = f"Host: 127.0.0.1:{server.port}\r\n\r\n"
+        for request in ("HEAD /api/runs/r1/events", "GET /health"):
+            writer.write(f"{request} HTTP/1.1\r\n{host}".encode())
+            assert (await within(reader.readuntil(b"\r\n\r\n"))).startswith(b"HTTP/1.1 200")
+        writer.close()
         telling.end()

@@ -93,6 +93,7 @@ async def test_a_question_is_answered_with_links_for_its_sources_and_citations(s
 async def test_the_conversation_goes_on_by_hidden_fields_and_by_the_suggested_question(server: Server) -> None:
     first = await told(server, {"question": "First?"}, "One.")
     suggested, form = first.forms
+    assert "What <else>?" in first.text
     assert (suggested["question"], form["question"]) == ("What <else>?", "")
     second = await told(server, {**form, "question": "Second?"}, "Two.")
     third = await told(server, suggested, "Three.")
@@ -165,10 +166,15 @@ async def test_the_page_waits_for_an_answer_that_is_being_written(server: Server
     assert "Half and whole" in (await within(waiting)).text
 
 
-async def test_a_run_of_this_page_goes_on_though_nobody_reads_it_meanwhile(tmp_path: Path) -> None:
+async def test_a_run_of_this_page_goes_on_though_nobody_reads_it_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with serving(tmp_path, when_unread="stop") as server:
         address = await send(server, {"question": "Why?"})
         telling = await server.told.next()
+        with monkeypatch.context() as patch:
+            patch.setattr(plain, "WAIT_S", 0.01)
+            assert "still being written" in (await show(server, address)).text
         waiting = asyncio.create_task(show(server, address))
         telling.run.write("It goes on.")
         telling.end()
