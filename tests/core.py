@@ -20,7 +20,7 @@ from millstream.supervisor import Registered, Supervisor
 
 T = TypeVar("T")
 
-MIGRATIONS = (logs_sqlite.SCHEMA + conversations_sqlite.SCHEMA,)
+MIGRATIONS = (logs_sqlite.SCHEMA + conversations_sqlite.SCHEMA, conversations_sqlite.SCHEMA_2)
 OWNER = "local"
 
 

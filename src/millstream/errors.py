@@ -81,7 +81,10 @@ class ConfigurationError(MillstreamError):
 
 
 class RunError(MillstreamError):
-    """Raise it in an answer to end the run as `run.failed`. `retry_after` is in seconds."""
+    """Raise it in an answer to end the run as `run.failed`. `retry_after` is in seconds.
+
+    `status`, 400 to 599, is that of a non-streaming answer. Raises ValueError when it is another.
+    """
 
     def __init__(
         self,
@@ -93,6 +96,8 @@ class RunError(MillstreamError):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message, code=code)
+        if not 400 <= status <= 599:
+            raise ValueError(f"a run cannot fail with the HTTP status {status}; it must be 400 to 599")
         self.status = status
         self.retryable = retryable
         self.retry_after = retry_after
@@ -122,3 +127,8 @@ MODEL_ERROR_STATUS = {
     "model-refused": 502,  # other 4xx upstream: wrong key, unknown model, bad request (the operator must act)
     "model-content-filter": 422,  # the provider refused the prompt
 }
+
+
+def status_of(code: str) -> int:
+    """The HTTP status of a run that failed with `code`, where it does not say another."""
+    return MODEL_ERROR_STATUS.get(code, 503 if code == "interrupted" else 500)

@@ -157,12 +157,16 @@ class RunStopped(Event, tag="run.stopped", kw_only=True, gc=False):
 
 
 class RunFailed(Event, tag="run.failed", kw_only=True, gc=False):
-    """The partial answer is kept and marked incomplete. `retry_after` is in seconds."""
+    """The partial answer is kept and marked incomplete. `retry_after` is in seconds.
+
+    `status` is that of a non-streaming answer, where it is not the code's own (`errors.status_of`).
+    """
 
     code: str
     message: str
     retryable: bool
     retry_after: float | None = None
+    status: int | None = None
     durable_seq: int | None = None
 
 

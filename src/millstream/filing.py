@@ -6,12 +6,13 @@ it has filed does so at its next start.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from millstream.conversations import Conversations
 from millstream.logs import EventLog
 from millstream.producer import Producer
 from millstream.recovery import fold_log
+from millstream.snapshot import Snapshot
 
 logger = logging.getLogger("millstream")
 
@@ -24,7 +25,11 @@ FILED_TOGETHER = 32
 class Filer:
     """Belongs to one event loop."""
 
-    def __init__(self, log: EventLog, conversations: Conversations) -> None:
+    def __init__(
+        self, log: EventLog, conversations: Conversations, filed: Callable[[Snapshot], None] = lambda snapshot: None
+    ) -> None:
+        """`filed` is told of each answer that this process has made, once it stands in its conversation."""
+        self._filed = filed
         self._log = log
         self._conversations = conversations
         self._ended: list[tuple[str, Producer | None]] = []
@@ -68,4 +73,7 @@ class Filer:
     async def _file_one(self, run_id: str, producer: Producer | None) -> None:
         fold = await fold_log(self._log, run_id, producer)
         if fold.seq:  # else it was deleted meanwhile
-            await self._conversations.finish(fold.snapshot())
+            snapshot = fold.snapshot()
+            await self._conversations.finish(snapshot)
+            if producer is not None:
+                self._filed(snapshot)

@@ -5,7 +5,7 @@ import logging
 from typing import Literal
 
 from millstream.answers.adapt import Answer
-from millstream.errors import MillstreamError, RunError
+from millstream.errors import MillstreamError, RunError, status_of
 from millstream.events import Event, RunFailed, RunFinished, RunStopped
 from millstream.logs import RunState
 from millstream.producer import Producer
@@ -41,13 +41,8 @@ class LiveRun:
             self.end(RunFinished(), "finished")
         except asyncio.CancelledError:
             self.end(interrupted(), "failed")
-        except RunError as error:
-            failed = RunFailed(
-                code=error.code, message=error.message, retryable=error.retryable, retry_after=error.retry_after
-            )
-            self.end(failed, "failed")
         except MillstreamError as error:
-            self.end(RunFailed(code=error.code, message=error.message, retryable=False), "failed")
+            self.end(_failed(error), "failed")
         except Exception:
             logger.exception("the answer of run %s raised", self.run.id)
             message = "The answer failed unexpectedly; the server's log says why."
@@ -109,3 +104,12 @@ class LiveRun:
         if self.unread_timer is not None:
             self.unread_timer.cancel()
             self.unread_timer = None
+
+
+def _failed(error: MillstreamError) -> RunFailed:
+    failed = RunFailed(code=error.code, message=error.message, retryable=False)
+    if error.status != status_of(error.code):
+        failed.status = error.status
+    if isinstance(error, RunError):
+        failed.retryable, failed.retry_after = error.retryable, error.retry_after
+    return failed

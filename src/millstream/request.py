@@ -8,7 +8,7 @@ import msgspec
 
 from millstream.conversations import Content, text_of
 from millstream.errors import InputError
-from millstream.models import ModelOptions
+from millstream.models import ModelOptions, ReasoningEffort
 
 # Stated limits of one request; each is tested at its edge.
 MAX_QUESTION_CHARACTERS = 100_000
@@ -30,7 +30,7 @@ class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
 
     temperature: float | None = None
     max_output_tokens: int | None = None
-    reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None
+    reasoning_effort: ReasoningEffort | None = None
     sources: int | None = None
     recording: str | None = None
 

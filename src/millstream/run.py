@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from millstream.citations import CitationMarks, Mark
-from millstream.errors import ModelError, RunError
+from millstream.errors import ModelError, RunError, status_of
 from millstream.events import (
     AnyEvent,
     Citation,
@@ -257,7 +257,13 @@ class Run:
             case Usage():
                 self._usage = event
             case RunFailed():
-                raise RunError(event.message, code=event.code, retryable=event.retryable, retry_after=event.retry_after)
+                raise RunError(
+                    event.message,
+                    code=event.code,
+                    status=event.status or status_of(event.code),
+                    retryable=event.retryable,
+                    retry_after=event.retry_after,
+                )
             case None | RunStarted() | RunFinished() | RunStopped():
                 pass  # this run has its own
             case _:

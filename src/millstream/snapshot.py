@@ -38,10 +38,13 @@ _numbered = msgspec.json.Decoder(_Numbered)
 
 
 class StepState(msgspec.Struct, omit_defaults=True):
+    """While it runs, `at` says when it began, in milliseconds since the run did; then `elapsed_ms` how long it took."""
+
     step_id: str
     name: str
     label: str
     state: Literal["running", "done"]
+    at: int | None = None
     detail: dict[str, Any] | None = None
     elapsed_ms: int | None = None
 
@@ -94,6 +97,7 @@ class ErrorState(msgspec.Struct, omit_defaults=True):
     message: str
     retryable: bool
     retry_after: float | None = None
+    status: int | None = None
 
 
 class Message(msgspec.Struct, omit_defaults=True):
@@ -184,11 +188,11 @@ class Fold:
             case RunStarted():
                 self._started = event
             case StepStarted():
-                self._steps[event.step_id] = StepState(event.step_id, event.name, event.label, "running")
+                self._steps[event.step_id] = StepState(event.step_id, event.name, event.label, "running", event.at)
             case StepFinished():
                 step = self._steps.get(event.step_id)
                 if step is not None:
-                    step.label, step.state = event.label, "done"
+                    step.label, step.state, step.at = event.label, "done", None
                     step.detail, step.elapsed_ms = event.detail, event.elapsed_ms
             case Source():
                 self._sources[event.n] = SourceState(
@@ -218,7 +222,7 @@ class Fold:
                 self._seen = event.seen
             case RunFailed():
                 self._state = "failed"
-                self._error = ErrorState(event.code, event.message, event.retryable, event.retry_after)
+                self._error = ErrorState(event.code, event.message, event.retryable, event.retry_after, event.status)
 
     def snapshot(self) -> Snapshot:
         """Raises ValueError when `run.started` was not added."""

@@ -47,10 +47,11 @@ UNCLAIMED_S = 5.0
 
 
 class Registered(msgspec.Struct, frozen=True):
-    """An answer by name, and the model that `run.started` names."""
+    """An answer, the model that `run.started` names, and what people are offered it as."""
 
     answer: Answer
     model: str
+    label: str = ""
 
 
 class Supervisor:
@@ -64,16 +65,23 @@ class Supervisor:
         *,
         when_unread: WhenUnread = "finish",
         events_kept_s: float = 24 * 3600,
+        deleted_kept_s: float = 24 * 3600,
+        unlisted_kept_s: float = 30 * 24 * 3600,
         max_running: int = 10_000,
+        answered: Callable[[Snapshot], None] | None = None,
     ) -> None:
+        """`answered` is told of each answer that this process has made, once it stands in its conversation."""
         self.log = log
         self.conversations = conversations
         self._answers = answers
         self._when_unread = when_unread
         self._events_kept_s = events_kept_s
+        self._deleted_kept_s = deleted_kept_s
+        self._unlisted_kept_s = unlisted_kept_s
         self._max_running = max_running
+        self._answered = answered
         self._flusher = Flusher(log)
-        self._filer = Filer(log, conversations)
+        self._filer = Filer(log, conversations, self._tell)
         self._live: dict[str, LiveRun] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._housekeeping: list[asyncio.Task[None]] = []
@@ -257,11 +265,27 @@ class Supervisor:
         else:
             self._filer.add(run_id, live.producer)
 
+    def _tell(self, snapshot: Snapshot) -> None:
+        if self._answered is not None and not self._draining:
+            self._answered(snapshot)
+
     # Following and stopping
 
     @asynccontextmanager
     async def follow(self, run_id: str, owner: str, after: int = 0) -> AsyncIterator[Follower]:
         """A reader of the run from a cursor. Raises NotFound, CursorAhead, Gone; leaving only detaches."""
+        live = await self.check(run_id, owner, after)
+        if live is not None:
+            live.attach()
+            try:
+                yield Follower(self.log, run_id, after, live.producer)
+            finally:
+                live.detach()
+            return
+        yield Follower(self.log, run_id, after, None)
+
+    async def check(self, run_id: str, owner: str, after: int) -> LiveRun | None:
+        """Raises NotFound, CursorAhead, Gone when the run cannot be followed from there; returns it if it is here."""
         await self._begun(run_id)
         live = self._live.get(run_id)
         if live is not None:
@@ -269,18 +293,13 @@ class Supervisor:
                 raise no_run(run_id)
             if after > live.producer.last_seq:
                 raise _ahead(after)
-            live.attach()
-            try:
-                yield Follower(self.log, run_id, after, live.producer)
-            finally:
-                live.detach()
-            return
+            return live
         record = await self._record(run_id, owner)
         if record.pruned:
             raise Gone("The events of this run are no longer kept; its snapshot is.")
         if after > (record.durable_seq if record.durable_seq is not None else record.last_seq):
             raise _ahead(after)
-        yield Follower(self.log, run_id, after, None)
+        return None
 
     async def at_end(self, run_id: str, owner: str, after: int) -> bool:
         """Whether a reader with this cursor has already had the terminal event."""
@@ -330,10 +349,7 @@ class Supervisor:
 
     async def conversation(self, owner: str, conversation_id: str) -> tuple[ConversationHead, Sequence[StoredMessage]]:
         """The conversation with all its messages; stubs hold the fold of their log. Raises NotFound."""
-        found = await self.conversations.get(owner, conversation_id)
-        if found is None:
-            raise NotFound("There is no such conversation.", code="no-conversation")
-        head, messages = found
+        head, messages = await self._stored(owner, conversation_id)
         return head, [await self._whole(message) for message in messages]
 
     async def answer_message(self, owner: str, run_id: str) -> StoredMessage:
@@ -344,18 +360,26 @@ class Supervisor:
         return await self._whole(message)
 
     async def delete_conversation(self, owner: str, conversation_id: str) -> None:
-        """Stops its runs and forgets everything about it. Raises NotFound."""
-        found = await self.conversations.get(owner, conversation_id)
-        if found is None:
-            raise NotFound("There is no such conversation.", code="no-conversation")
-        run_ids = [message.run_id for message in found[1] if message.run_id is not None]
-        for run_id in run_ids:
-            live = self._live.get(run_id)
+        """Stops its runs, forgets their events, and hides it until it is restored or purged. Raises NotFound."""
+        _, messages = await self._stored(owner, conversation_id)
+        for message in messages:
+            live = self._live.get(message.run_id or "")
             if live is not None:
                 live.stop(None)
                 await asyncio.wait([live.producer.end_reached()], timeout=CLEANUP_S)
-        await self.conversations.delete(owner, conversation_id)
-        await self.log.delete(run_ids)
+        await self._filer.flush()
+        _, messages = await self._stored(owner, conversation_id)
+        await self.conversations.delete(owner, conversation_id, int(time.time() * 1000))
+        # What is not filed yet has its answer in the log alone.
+        await self.log.delete([each.run_id for each in messages if each.run_id and each.snapshot is not None])
+        if self._deleted_kept_s == 0:
+            await self._purge()
+
+    async def _stored(self, owner: str, conversation_id: str) -> tuple[ConversationHead, Sequence[StoredMessage]]:
+        found = await self.conversations.get(owner, conversation_id)
+        if found is None:
+            raise NotFound("There is no such conversation.", code="no-conversation")
+        return found
 
     async def _whole(self, message: StoredMessage) -> StoredMessage:
         if message.run_id is None or message.snapshot is not None:
@@ -381,9 +405,17 @@ class Supervisor:
         await self._filer.flush()
 
     async def prune(self) -> None:
-        """Forgets events that have passed their retention; what they tell is in the conversations by then."""
+        """Forgets events and conversations that have passed their retention; what events told is filed by then."""
         await self._filer.flush()
         await self.log.prune(int((time.time() - self._events_kept_s) * 1000))
+        await self._purge()
+
+    async def _purge(self) -> None:
+        now = time.time()
+        run_ids = await self.conversations.purge(
+            int((now - self._deleted_kept_s) * 1000), int((now - self._unlisted_kept_s) * 1000)
+        )
+        await self.log.delete(run_ids)
 
     async def _renew(self) -> None:
         leases = [(run_id, live.producer.record.epoch) for run_id, live in self._live.items()]

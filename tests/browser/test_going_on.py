@@ -5,8 +5,8 @@ from playwright.async_api import Page, expect
 
 from millstream.run import Run
 
+from .moves import ask
 from .stage import Stage
-from .test_asking import ask
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -19,7 +19,7 @@ async def test_a_step_that_never_ended_does_not_go_on_when_the_answer_was_stoppe
     answer = page.get_by_role("article").last
     await expect(answer.get_by_text("You stopped this answer.")).to_be_visible()
     await answer.locator("summary").click()
-    await expect(answer.locator(".steps li")).to_be_visible()
+    await expect(answer.locator(".step")).to_be_visible()
     await expect(answer.locator(".spinner")).to_have_count(0)
     await expect(answer.locator(".time")).to_have_text([""])
 

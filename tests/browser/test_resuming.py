@@ -1,5 +1,7 @@
 """A reader comes and goes; the answer loses nothing and doubles nothing."""
 
+import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from .conftest import Watched, watched
+from .moves import ask, set_to, until_done
 from .stage import HANDBOOK, CuttingProxy, Stage, new_millstream, serving
-from .test_asking import ask
 
 # What the browser itself logs when a connection is cut.
 CUT = ("net::ERR_",)
@@ -157,3 +159,76 @@ async def test_the_page_works_under_the_prefix_of_somebody_elses_application(
         stage.end()
         await expect(page.get_by_role("article").last).to_have_attribute("aria-busy", "false")
     await millstream.close()
+
+
+async def test_a_new_conversation_without_streaming_keeps_its_place_on_reload(page: Page, stage: Stage) -> None:
+    await set_to(page, "Answers appear", "When they are complete")
+    async with page.expect_request("**/api/runs"):
+        await ask(page, "Count")
+    reached = asyncio.Event()
+    stage.do(lambda run: reached.set())
+    await reached.wait()
+    await page.reload()
+    await expect(page.locator(".bubble")).to_have_text("Count")
+    stage.say(*numbers(1, 5))
+    stage.end()
+    await expect(page.locator(".words")).to_have_text(text(1, 5))
+    await page.reload()
+    await expect(page.locator(".words")).to_have_text(text(1, 5))
+
+
+async def test_a_step_goes_on_counting_from_when_it_began(visit: Watched, page: Page, stage: Stage) -> None:
+    await ask(page, "Count")
+    stage.begin_step("Searching…")
+    await expect(page.locator(".step")).to_be_visible()
+    later = await visit.context.new_page()
+    await later.clock.install(time=time.time() + 60)
+    await later.goto(page.url)
+    await expect(later.locator(".step .time")).to_contain_text("1m")
+    await expect(later.locator(".step .slow")).to_be_visible()
+    stage.end()
+
+
+async def test_a_background_tab_has_it_all_when_it_is_looked_at_again(visit: Watched, page: Page, stage: Stage) -> None:
+    await ask(page, "Count")
+    stage.say(*numbers(1, 5))
+    await expect(page.locator(".words")).to_have_text(text(1, 5))
+    # A page that believes itself hidden gets no frames and must not wait for one.
+    await page.evaluate(
+        """() => {
+            Object.defineProperty(document, "visibilityState", {configurable: true, get: () => "hidden"});
+            Object.defineProperty(document, "hidden", {configurable: true, get: () => true});
+            window.requestAnimationFrame = () => 0;
+            document.dispatchEvent(new Event("visibilitychange"));
+        }"""
+    )
+    stage.say(*numbers(6, 50))
+    await expect(page.locator(".words")).to_have_text(text(1, 50))
+    stage.end()
+    await until_done(page)
+
+
+async def test_a_very_long_answer_is_shown_whole_and_the_page_stays_quick(page: Page, stage: Stage) -> None:
+    await ask(page, "Tell me everything")
+    paragraphs = [
+        f"Paragraph {number} says **{number}** words about the wheel and the stream.\n\n" for number in range(600)
+    ]
+    for at in range(0, 600, 50):
+        stage.say(*paragraphs[at : at + 50])
+    stage.end()
+    await until_done(page)
+    await expect(page.locator(".words p").last).to_be_in_viewport()
+    await expect(page.locator(".words p")).to_have_count(600)
+    assert await page.locator(".words .blocks").count() > 10
+    took = await page.evaluate(
+        """async () => {
+            const root = document.querySelector("millstream-chat").shadowRoot;
+            const begun = performance.now();
+            root.querySelector("textarea").value = "x";
+            root.querySelector("textarea").dispatchEvent(new Event("input", {bubbles: true}));
+            await new Promise(requestAnimationFrame);
+            await new Promise(requestAnimationFrame);
+            return performance.now() - begun;
+        }"""
+    )
+    assert took < 1000

@@ -3,10 +3,11 @@
 import asyncio
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
+from .conftest import Watched
+from .moves import ask, set_to
 from .stage import HANDBOOK, Stage
-from .test_asking import ask
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -64,7 +65,7 @@ async def test_leaving_does_not_stop(page: Page, stage: Stage) -> None:
 
 
 async def test_stop_without_streaming_shows_what_there_is(page: Page, stage: Stage) -> None:
-    await page.get_by_role("switch").uncheck()
+    await set_to(page, "Answers appear", "When they are complete")
     async with page.expect_request("**/api/runs"):
         await ask(page, "Tell me")
     written = asyncio.Event()
@@ -74,3 +75,44 @@ async def test_stop_without_streaming_shows_what_there_is(page: Page, stage: Sta
     await page.keyboard.press("Escape")
     await expect(page.get_by_text("You stopped this answer.")).to_be_visible()
     await expect(page.locator(".words")).to_have_text("Half an answer")
+
+
+async def test_a_stop_before_the_first_event_holds_although_the_page_moves_on(
+    visit: Watched, page: Page, stage: Stage
+) -> None:
+    visit.expected = ("404 (Not Found)",)
+    held = asyncio.Event()
+    asked = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        asked.set()
+        await held.wait()
+        await route.continue_()
+
+    await page.route("**/api/runs", hold)
+    await ask(page, "Tell me")
+    await asked.wait()
+    await page.keyboard.press("Escape")
+    async with page.expect_response(lambda response: response.url.endswith("/stop") and response.ok):
+        held.set()
+        await expect(page.get_by_text("You stopped this answer.")).to_be_visible()
+    await page.get_by_role("button", name="New conversation").first.click()
+    await page.get_by_role("link", name="Tell me").click()
+    await expect(page.get_by_text("You stopped this answer.")).to_be_visible()
+
+
+async def test_a_stop_is_not_lost_when_another_conversation_is_opened_at_once(page: Page, stage: Stage) -> None:
+    async with page.expect_response(lambda response: response.url.endswith("/stop") and response.ok):
+        await page.get_by_label("Your question").fill("Tell me")
+        await page.evaluate(
+            """async () => {
+                const root = document.querySelector("millstream-chat").shadowRoot;
+                root.querySelector("form.composer").requestSubmit();
+                while (!root.querySelector(".round.stop")) await new Promise(requestAnimationFrame);
+                root.querySelector(".round.stop").click();
+                root.querySelector(".side .wide-button").click();
+            }"""
+        )
+    await expect(page.get_by_role("link", name="Tell me")).to_be_visible()
+    await page.get_by_role("link", name="Tell me").click()
+    await expect(page.get_by_text("You stopped this answer.")).to_be_visible()

@@ -2,8 +2,22 @@
 
 import asyncio
 
-from millstream.conversations import ConversationHead, Conversations, FilePart, StoredMessage, TextPart
+import pytest
+
+from millstream.conversations import (
+    ConversationHead,
+    Conversations,
+    Feedback,
+    FilePart,
+    Match,
+    Place,
+    StoredMessage,
+    TextPart,
+)
+from millstream.errors import Conflict
 from millstream.snapshot import Message, Snapshot
+
+NEVER = -1  # no conversation was updated or deleted until then
 
 
 def head(conversation_id: str, updated: int = 1, title: str = "A title") -> ConversationHead:
@@ -30,6 +44,18 @@ def snapshot(conversation_id: str, name: str) -> Snapshot:
         run_id=f"run-{name}", conversation_id=conversation_id, message_id=f"a-{name}", model="test", created=1,
         state="finished", seq=3, message=message,
     )  # fmt: skip
+
+
+async def say(store: Conversations, conversation_id: str, name: str, text: str, *, listed: bool = True) -> None:
+    """A turn whose question is `text`."""
+    asked = StoredMessage(
+        message_id=f"q-{name}", conversation_id=conversation_id, owner="ann", role="user", created=1, content=text
+    )
+    await store.begin(head(conversation_id), "ann", [asked, stub(conversation_id, name)], listed=listed)
+
+
+async def found(store: Conversations, *words: str, owner: str = "ann") -> list[str]:
+    return [head.conversation_id for head, _ in await store.search(owner, words)]
 
 
 async def begin(store: Conversations, conversation_id: str, name: str, updated: int = 1, owner: str = "ann") -> None:
@@ -82,7 +108,8 @@ class ConversationsContract:
 
     async def test_finishing_what_was_deleted_does_nothing(self, store: Conversations) -> None:
         await begin(store, "c1", "1")
-        await store.delete("ann", "c1")
+        await store.delete("ann", "c1", 5)
+        await store.purge(5, NEVER)
         await store.finish(snapshot("c1", "1"))
         assert await store.message_of_run("run-1") is None
 
@@ -103,7 +130,10 @@ class ConversationsContract:
         await begin(store, "c1", "1")
         assert await store.get("bob", "c1") is None
         assert not await store.rename("bob", "c1", "Mine")
-        assert not await store.delete("bob", "c1")
+        assert not await store.delete("bob", "c1", 5)
+        assert not await store.rate("bob", "a-1", Feedback("up", 1))
+        assert not await store.choose("bob", "c1", "a-1")
+        assert await found(store, "question", owner="bob") == []
         assert await store.get("ann", "c1") == (head("c1"), [question("c1", "1"), stub("c1", "1")])
 
     async def test_a_renamed_conversation_has_its_new_title(self, store: Conversations) -> None:
@@ -112,14 +142,151 @@ class ConversationsContract:
         assert [each.title for each in await store.list("ann")] == ["New 🎉"]
         assert not await store.rename("ann", "c9", "None")
 
-    async def test_a_deleted_conversation_is_gone_with_its_messages(self, store: Conversations) -> None:
+    async def test_a_generated_title_never_replaces_a_persons(self, store: Conversations) -> None:
+        await begin(store, "c1", "1")
+        assert await store.retitle("c1", "A title", "Better")
+        assert not await store.retitle("c1", "A title", "Best")
+        assert not await store.retitle("c9", "A title", "Best")
+        assert [each.title for each in await store.list("ann")] == ["Better"]
+
+    async def test_a_list_in_parts_holds_everything_once(self, store: Conversations) -> None:
+        updated = {"c1": 1, "c2": 2, "c3": 2, "c4": 2, "c5": 3}
+        for conversation_id, when in updated.items():
+            await begin(store, conversation_id, conversation_id, when)
+        listed: list[str] = []
+        after: Place | None = None
+        while part := await store.list("ann", limit=2, after=after):
+            listed += [each.conversation_id for each in part]
+            after = part[-1].place
+            await store.delete("ann", listed[-1], 5)  # the place outlives what stood there
+        assert listed == ["c5", "c4", "c3", "c2", "c1"]
+
+    async def test_search_finds_questions_answers_and_titles(self, store: Conversations) -> None:
+        await begin(store, "c1", "1")
+        await store.finish(snapshot("c1", "1"))
+        await store.rename("ann", "c1", "The miller")
+        assert await found(store, "question") == await found(store, "answer") == await found(store, "miller") == ["c1"]
+        assert await found(store, "title") == await found(store, "nothing") == []
+        assert await store.search("ann", []) == []
+
+    async def test_search_finds_conversations_with_all_words_and_the_beginning_of_the_last(
+        self, store: Conversations
+    ) -> None:
+        await say(store, "c1", "1", "Wann öffnet das Café an der Mühle?")
+        assert await found(store, "CAFE", "muhl") == await found(store, "café", "MÜHLE") == ["c1"]
+        assert await found(store, "caf", "mühle") == await found(store, "café", "window") == []
+
+    @pytest.mark.parametrize("word", ['"', "*", "AND", "NEAR(", "text:", "-", "(", "\x00", "a" * 10_000])
+    async def test_a_searched_word_has_no_meaning_of_its_own(self, store: Conversations, word: str) -> None:
+        await begin(store, "c1", "1")
+        assert await found(store, word) == []
+        assert await found(store, word, "question") in ([], ["c1"])
+
+    async def test_a_match_tells_the_message_and_where_in_its_words_the_hits_are(self, store: Conversations) -> None:
+        await say(store, "c1", "1", "🎉 Is a mill loud? " + "It turns. " * 40)
+        (only,) = await store.search("ann", ["mill", "lou"])
+        assert (only[0].conversation_id, only[1].message_id) == ("c1", "q-1")
+        assert [only[1].text[start:end] for start, end in only[1].hits] == ["mill", "loud"]
+        assert only[1].text.startswith("🎉 Is a mill loud?")
+        assert len(only[1].text) <= 201
+        await store.rename("ann", "c1", "Mill louder")
+        assert [match for _, match in await store.search("ann", ["mill", "lou"])] == [
+            Match("Mill louder", [(0, 4), (5, 11)])
+        ]
+
+    async def test_found_conversations_come_last_updated_first_in_parts(self, store: Conversations) -> None:
+        for number in range(1, 6):
+            await begin(store, f"c{number}", str(number), updated=number)
+        first = await store.search("ann", ["question"], limit=2)
+        assert [each.conversation_id for each, _ in first] == ["c5", "c4"]
+        rest = await store.search("ann", ["question"], after=first[-1][0].place)
+        assert [each.conversation_id for each, _ in rest] == ["c3", "c2", "c1"]
+
+    async def test_what_is_not_listed_is_not_searched(self, store: Conversations) -> None:
+        await say(store, "c1", "1", "a secret", listed=False)
+        await store.finish(snapshot("c1", "1"))
+        assert await found(store, "secret") == await found(store, "answer") == []
+
+    async def test_the_chosen_branch_is_remembered_until_the_next_turn(self, store: Conversations) -> None:
         await begin(store, "c1", "1")
         await begin(store, "c2", "2")
-        assert await store.delete("ann", "c1")
+        assert not await store.choose("ann", "c1", "a-2")
+        assert not await store.choose("ann", "c1", "none")
+        assert await store.choose("ann", "c1", "q-1")
+        assert {each.conversation_id: each.chosen_id for each in await store.list("ann")} == {"c1": "q-1", "c2": None}
+        await begin(store, "c1", "3")
+        opened = await store.get("ann", "c1")
+        assert opened is not None
+        assert opened[0].chosen_id is None
+
+    async def test_feedback_stays_with_the_answer_and_can_be_changed_and_removed(self, store: Conversations) -> None:
+        await begin(store, "c1", "1")
+        for feedback in (Feedback("down", 5, "Wrong 🎉"), Feedback("up", 6), None):
+            assert await store.rate("ann", "a-1", feedback)
+            await store.finish(snapshot("c1", "1"))
+            opened = await store.get("ann", "c1")
+            assert opened is not None
+            assert opened[1][1].feedback == feedback
+        assert not await store.rate("ann", "q-1", Feedback("up", 1))
+        assert not await store.rate("ann", "none", Feedback("up", 1))
+
+    async def test_a_deleted_conversation_is_nowhere_until_it_is_restored(self, store: Conversations) -> None:
+        await begin(store, "c1", "1")
+        await begin(store, "c2", "2")
+        assert await store.delete("ann", "c1", 5)
         assert await store.get("ann", "c1") is None
         assert await store.message_of_run("run-1") is None
         assert await store.message_of_run("run-2") is not None
-        assert not await store.delete("ann", "c1")
+        assert [each.conversation_id for each in await store.list("ann")] == await found(store, "question") == ["c2"]
+        assert not await store.delete("ann", "c1", 6)
+        assert not await store.rename("ann", "c1", "New")
+        assert not await store.retitle("c1", "A title", "New")
+        assert not await store.choose("ann", "c1", "q-1")
+        assert not await store.rate("ann", "a-1", Feedback("up", 1))
+        assert not await store.restore("bob", "c1")
+        assert await store.restore("ann", "c1")
+        assert await store.get("ann", "c1") == (head("c1"), [question("c1", "1"), stub("c1", "1")])
+        assert not await store.restore("ann", "c1")
+
+    async def test_an_answer_that_ends_after_its_deletion_is_there_when_it_is_restored(
+        self, store: Conversations
+    ) -> None:
+        await begin(store, "c1", "1")
+        await store.delete("ann", "c1", 5)
+        await store.finish(snapshot("c1", "1"))
+        assert await found(store, "answer") == []
+        await store.restore("ann", "c1")
+        assert await found(store, "answer") == ["c1"]
+
+    async def test_a_run_id_of_a_deleted_conversation_is_taken(self, store: Conversations) -> None:
+        await begin(store, "c1", "1")
+        await store.delete("ann", "c1", 5)
+        with pytest.raises(Conflict):
+            await store.begin(head("c2"), "ann", [question("c2", "2"), stub("c2", "1", "q-2")], listed=True)
+        assert await store.get("ann", "c2") is None
+
+    async def test_purge_forgets_what_was_deleted_until_then(self, store: Conversations) -> None:
+        for number in (1, 2, 3):
+            await begin(store, f"c{number}", str(number))
+        await store.delete("ann", "c1", 5)
+        await store.delete("ann", "c2", 6)
+        assert list(await store.purge(4, NEVER)) == []
+        assert list(await store.purge(5, NEVER)) == ["run-1"]
+        assert not await store.restore("ann", "c1")
+        assert await store.restore("ann", "c2")
+        assert await found(store, "question") == ["c2", "c3"] or await found(store, "question") == ["c3", "c2"]
+        await begin(store, "c1", "1")
+        assert len(await found(store, "question")) == 3
+
+    async def test_purge_forgets_what_is_not_listed_once_it_is_finished_and_old(self, store: Conversations) -> None:
+        await store.begin(head("c1", 5), "ann", [stub("c1", "1", "none")], listed=False)
+        await begin(store, "c2", "2", updated=1)
+        assert list(await store.purge(NEVER, 9)) == []
+        await store.finish(snapshot("c1", "1"))
+        assert list(await store.purge(NEVER, 4)) == []
+        assert list(await store.purge(NEVER, 5)) == ["run-1"]
+        assert await store.get("ann", "c1") is None
+        assert await store.get("ann", "c2") is not None
 
     async def test_turns_begun_at_once_are_all_stored(self, store: Conversations) -> None:
         await asyncio.gather(*(begin(store, "c1", str(number)) for number in range(20)))

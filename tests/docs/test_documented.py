@@ -13,7 +13,7 @@ from millstream import events
 from millstream.cli import app
 from millstream.errors import MODEL_ERROR_STATUS
 from millstream.server import page
-from millstream.server.routes import conversations, documents, runs, status, websocket
+from millstream.server.routes import conversations, documents, plain, runs, status, websocket
 from millstream.server.settings import Settings
 from millstream.snapshot import Message
 
@@ -57,12 +57,21 @@ def test_every_setting_is_documented_with_its_default() -> None:
     actual = {}
     for name, field in Settings.model_fields.items():
         default = field.default
-        actual[name] = "" if default in (None, ()) else f"{default:g}" if isinstance(default, float) else str(default)
+        actual[name] = (
+            ""
+            if default is None
+            else f"{default:g}"
+            if isinstance(default, float)
+            else ",".join(default)
+            if isinstance(default, tuple)
+            else str(default)
+        )
     assert documented == actual
 
 
 def test_every_route_is_documented_and_every_documented_one_exists() -> None:
-    routes = [*runs.routes, *conversations.routes, *documents.routes, *status.routes, *websocket.routes, *page.routes]
+    routes = [*runs.routes, *conversations.routes, *documents.routes, *status.routes]
+    routes += [*websocket.routes, *plain.routes, *page.routes]
     existing = {("GET", "/health")}
     for route in routes:
         if isinstance(route, WebSocketRoute):
@@ -72,7 +81,7 @@ def test_every_route_is_documented_and_every_documented_one_exists() -> None:
                 (method, route.path.replace(":path", "")) for method in route.methods or () if method != "HEAD"
             }
     text = (DOCS / "http-api.md").read_text()
-    documented = set(re.findall(r"`(GET|POST|PATCH|DELETE) (/[a-z_/{}]*)(?:\?[^`]*)?`", text))
+    documented = set(re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[a-z_/{}]*)(?:\?[^`]*)?`", text))
     assert documented == existing
 
 

@@ -28,3 +28,19 @@ def test_a_duration_is_a_finite_number(monkeypatch: pytest.MonkeyPatch, name: st
     monkeypatch.setenv(f"MILLSTREAM_{name.upper()}", value)
     with pytest.raises(ConfigurationError, match=f"MILLSTREAM_{name.upper()}: "):
         load_settings()
+
+
+def test_a_mistyped_variable_is_warned_of_with_the_nearest_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MILLSTREAM_MODLE", "openai/x")
+    monkeypatch.setenv("MILLSTREAM_SKIP_PAGE", "1")
+    monkeypatch.setenv("millstream_sources", "3")
+    monkeypatch.setenv("MILLSTREAMS", "3")
+    (tmp_path / ".env").write_text("MILLSTREAM_MAX_RUNING=4\nOTHER=1\n")
+    assert load_settings().sources == 3
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "MILLSTREAM_MAX_RUNING is no setting and is passed over; the nearest is MILLSTREAM_MAX_RUNNING.",
+        "MILLSTREAM_MODLE is no setting and is passed over; the nearest is MILLSTREAM_MODEL.",
+    ]

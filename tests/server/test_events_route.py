@@ -1,5 +1,6 @@
 """`GET /api/runs/{id}/events` and `/api/runs/{id}`: cursors, and what is refused."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -9,6 +10,7 @@ import pytest
 from starlette.requests import HTTPConnection
 
 from millstream.errors import Forbidden
+from millstream.request import RunRequest
 from serving import Server, Telling, asking, serving, until, within
 
 
@@ -173,3 +175,43 @@ async def test_a_snapshot_of_a_live_run_continues_with_its_own_cursor(server: Se
         rest = (await within(server.get(f"/api/runs/r1/events?after={snapshot['seq']}"))).events
     text = "".join(event["text"] for event in rest if event["type"] == "text.delta")
     assert snapshot["message"]["content"] + text == "Hello world"
+
+
+async def test_head_on_a_run_in_the_making_answers_at_once_and_does_not_count_as_a_reader(tmp_path: Path) -> None:
+    async with serving(tmp_path, when_unread="stop") as server, asking(server, run_id="r1") as reader:
+        telling = await server.told.next()
+        telling.run.write("Hello")
+        head = await within(server.request("HEAD", "/api/runs/r1/events?after=1"))
+        assert (head.status, head.headers["Content-Type"], head.body) == (200, "application/x-ndjson", b"")
+        assert (head.headers["Millstream-Run"], head.headers["X-Accel-Buffering"]) == ("r1", "no")
+        accept = {"Accept": "text/event-stream"}
+        stream = await within(server.request("HEAD", "/api/runs/r1/events", headers=accept))
+        assert stream.headers["Content-Type"] == "text/event-stream"
+        assert (await server.request("HEAD", "/api/runs/r1/events?after=99")).status == 409
+        reader.leave()
+        await within(telling.cancelled.wait())
+        assert (await server.request("HEAD", "/api/runs/r1/events")).status == 200
+        assert (await server.request("HEAD", "/api/runs/none/events")).status == 404
+
+
+async def test_head_does_not_stop_a_run_that_nobody_has_come_to_read_yet(tmp_path: Path) -> None:
+    async with serving(tmp_path, when_unread="stop") as server:
+        supervisor = server.millstream.supervisor
+        run_id, _ = await supervisor.start(RunRequest(question="Why?"), "local")
+        telling = await server.told.next()
+        assert (await within(server.request("HEAD", f"/api/runs/{run_id}/events"))).status == 200
+        assert not telling.run.finished
+        assert supervisor.running == 1
+        telling.end()
+
+
+async def test_after_head_the_same_connection_serves_the_next_request(server: Server) -> None:
+    async with asking(server, run_id="r1"):
+        telling = await server.told.next()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        host = f"Host: 127.0.0.1:{server.port}\r\n\r\n"
+        for request in ("HEAD /api/runs/r1/events", "GET /health"):
+            writer.write(f"{request} HTTP/1.1\r\n{host}".encode())
+            assert (await within(reader.readuntil(b"\r\n\r\n"))).startswith(b"HTTP/1.1 200")
+        writer.close()
+        telling.end()

@@ -116,6 +116,12 @@ async def test_an_allowed_origin_may_ask_and_read_and_other_origins_still_not(tm
             async with asking(server, headers={"Origin": origin}) as reader:
                 assert reader.response.headers["Access-Control-Allow-Origin"] == origin
                 assert "Millstream-Run" in reader.response.headers["Access-Control-Expose-Headers"]
+            for method, headers in (("PUT", "content-type"), ("PATCH", "content-type"), ("GET", "range")):
+                asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
+                allowed = await server.request("OPTIONS", "/api/x", headers={"Origin": origin, **asked})
+                assert allowed.status == 200
+            read = await server.get("/api/conversations", headers={"Origin": origin})
+            assert "Content-Range" in read.headers["Access-Control-Expose-Headers"]
         refused = await server.request(
             "OPTIONS",
             "/api/runs",

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from millstream.errors import MODEL_ERROR_STATUS, ModelError, RunError
+from millstream.errors import MODEL_ERROR_STATUS, ModelError, NotFound, RunError
 from serving import Answered, Server, Telling, asking, serving, within
 
 
@@ -52,6 +52,29 @@ async def test_a_failure_that_says_when_to_come_back_sets_retry_after(server: Se
 async def test_a_failure_of_the_applications_own_is_a_500_with_its_code(server: Server) -> None:
     response = await failed(server, RunError("No credit left.", code="no-credit"))
     assert (response.status, response.json["code"]) == (500, "no-credit")
+
+
+async def test_a_failure_of_the_applications_own_has_the_status_that_it_gives(server: Server) -> None:
+    response = await failed(server, RunError("No credit left.", code="no-credit", status=402))
+    assert (response.status, response.json["status"], response.json["code"]) == (402, 402, "no-credit")
+    snapshot = (await server.get("/api/runs/r1")).json
+    assert snapshot["message"]["error"] == {
+        "code": "no-credit", "message": "No credit left.", "retryable": False, "status": 402
+    }  # fmt: skip
+    attached = await server.post("/api/runs", {"question": "Why?", "run_id": "r1"})
+    assert attached.status == 402
+
+
+async def test_a_refusal_that_an_answer_meets_keeps_its_status(server: Server) -> None:
+    response = await failed(server, NotFound("There is no such order.", code="no-document"))
+    assert (response.status, response.json["code"]) == (404, "no-document")
+
+
+@pytest.mark.parametrize("status", [200, 399, 600])
+def test_a_run_cannot_fail_with_a_status_that_is_no_failure(status: int) -> None:
+    with pytest.raises(ValueError, match=str(status)):
+        RunError("No credit left.", status=status)
+    assert [RunError("No credit left.", status=edge).status for edge in (400, 599)] == [400, 599]
 
 
 async def test_an_answer_that_raises_tells_the_client_no_secret_no_path_and_no_stack(

@@ -199,7 +199,11 @@ const KNOWN: ReadonlySet<string> = new Set<RunEvent["type"]>([
  */
 export function parseEvent(line: string): AnyEvent | null {
   if (line.trim() === "") return null;
-  const value: unknown = JSON.parse(line);
+  return eventOf(JSON.parse(line));
+}
+
+/** The event that `value` is. Throws SyntaxError when it is none. */
+export function eventOf(value: unknown): AnyEvent {
   if (!isNumbered(value)) throw new SyntaxError("A line of the stream is not an event.");
   return KNOWN.has(value.type) ? (value as RunEvent) : { type: "unknown", seq: value.seq, at: value.at };
 }

@@ -17,6 +17,8 @@ export interface Step {
   name: string;
   label: string;
   state: "running" | "done";
+  /** While it runs: when it began, in milliseconds since the run did. */
+  at?: number;
   detail?: Record<string, unknown>;
   elapsed_ms?: number;
 }
@@ -101,8 +103,8 @@ export function fold(snapshot: Snapshot, event: AnyEvent): Snapshot {
         ...(event.parent_id !== undefined && { parent_id: event.parent_id }),
       };
     case "step.started": {
-      const { step_id, name, label } = event;
-      const step: Step = { step_id, name, label, state: "running" };
+      const { step_id, name, label, at } = event;
+      const step: Step = { step_id, name, label, state: "running", at };
       return made({ steps: put(was.steps, step, (other) => other.step_id === step_id) });
     }
     case "step.finished":

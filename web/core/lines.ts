@@ -54,3 +54,20 @@ export class LineSplitter {
     return this.decoder.decode(line);
   }
 }
+
+/** WHATWG server-sent events in, their `data` out. A comment or an event without data gives nothing. */
+export class SseSplitter {
+  private readonly lines = new LineSplitter();
+  private data: string[] = [];
+
+  /** The data of the events that `bytes` completes. */
+  feed(bytes: Uint8Array): string[] {
+    const complete: string[] = [];
+    for (const ended of this.lines.feed(bytes)) {
+      const line = ended.endsWith("\r") ? ended.slice(0, -1) : ended;
+      if (line === "" && this.data.length > 0) complete.push(this.data.splice(0).join("\n"));
+      else if (line.startsWith("data:")) this.data.push(line.slice(line[5] === " " ? 6 : 5));
+    }
+    return complete;
+  }
+}

@@ -1,14 +1,21 @@
 import { type Api, Refusal, type RunRequest, Unreachable } from "./api";
-import { type AnyEvent, isTerminal, parseEvent } from "./events";
+import { Arrivals, Transports } from "./buffering";
+import { type AnyEvent, isTerminal } from "./events";
 import type { Snapshot } from "./fold";
-import { LineSplitter } from "./lines";
+import { open, type Reading, type TransportName } from "./transports";
 
-/** What following a run brings, in order: its events, its whole state where the events cannot be had, the connection's state. */
+/**
+ * What following a run brings, in order: its events, its whole state where the events cannot be had, the connection's state.
+ *
+ * `past` events were made before this connection was: they are history, not news. `fallback`: a proxy on the way holds
+ * the events of `from` back, so they are read by `to` from now on (null when there is no other way left).
+ */
 export type Update =
-  | { kind: "events"; events: AnyEvent[] }
+  | { kind: "events"; events: AnyEvent[]; past: boolean }
   | { kind: "snapshot"; snapshot: Snapshot }
-  | { kind: "connected" }
-  | { kind: "resuming"; attempt: number };
+  | { kind: "connected"; transport: TransportName }
+  | { kind: "resuming"; attempt: number }
+  | { kind: "fallback"; from: TransportName; to: TransportName | null };
 
 /** What a reader needs of its surroundings. */
 export interface Surroundings {
@@ -26,22 +33,25 @@ const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 15_000;
 /** The server breaks a silence every 15 s; after three times that the connection is taken for dead. */
 const SILENCE_MS = 45_000;
+/** A run says at once that it began: without one event for so long, another transport is tried. */
+const FIRST_EVENT_MS = 8_000;
 /** After a sleep a connection often looks open and is not: when woken, silence is suspect a little sooner. */
 const SUSPECT_SILENCE_MS = 16_000;
 
 /**
  * Starts a run and follows it to its terminal event, through any number of lost connections.
  *
- * Throws Refusal when the server says no, the signal's reason when it is aborted; never for the network.
+ * Throws Refusal when the server says no, the signal's reason when it is aborted; never for the network. Keep
+ * `transports` from run to run: it remembers which of them a proxy holds back.
  */
 export async function* startRun(
   api: Api,
   request: RunRequest,
   surroundings: Surroundings,
   signal: AbortSignal,
+  transports = new Transports(),
 ): AsyncGenerator<Update, void> {
-  const reader = new RunReader(api, request.run_id, 0, surroundings, signal);
-  yield* reader.read((attemptSignal) => api.startStreaming(request, attemptSignal));
+  yield* new RunReader(api, request.run_id, 0, surroundings, signal, transports).read(request);
 }
 
 /** Follows a run from a cursor. Throws like `startRun`. */
@@ -51,8 +61,9 @@ export async function* followRun(
   after: number,
   surroundings: Surroundings,
   signal: AbortSignal,
+  transports = new Transports(),
 ): AsyncGenerator<Update, void> {
-  yield* new RunReader(api, runId, after, surroundings, signal).read();
+  yield* new RunReader(api, runId, after, surroundings, signal, transports).read();
 }
 
 /**
@@ -82,12 +93,13 @@ export async function* wholeRun(
   }
 }
 
-type Connect = (signal: AbortSignal) => Promise<Response>;
-
 class RunReader {
   private ended = false;
   /** Attempts since the last event that moved the cursor. */
   private attempt = 0;
+  /** The transport that has brought nothing, until the next one shows whether there was something. */
+  private suspect: TransportName | null = null;
+  private hopeless = false;
 
   constructor(
     private readonly api: Api,
@@ -95,24 +107,30 @@ class RunReader {
     private seq: number,
     private readonly surroundings: Surroundings,
     private readonly signal: AbortSignal,
+    private readonly transports: Transports,
   ) {}
 
-  /** `start` makes the first connection and is repeated until one event has come; then the log is read from the cursor. */
-  async *read(start?: Connect): AsyncGenerator<Update, void> {
-    const resume: Connect = (signal) => this.api.events(this.runId, this.seq, signal);
-    for (;;) {
+  /** `request` makes the first connection and is repeated until one event has come; then the log is read from the cursor. */
+  async *read(request?: RunRequest): AsyncGenerator<Update, void> {
+    for (let connections = 0; ; connections++) {
       const before = this.seq;
       let atLeastMs = 0;
       try {
-        yield* this.readOnce(start !== undefined && this.seq === 0 ? start : resume);
+        const reading = request && this.seq === 0 ? { request } : { runId: this.runId, after: this.seq };
+        if (yield* this.readOnce(reading, connections > 0 || !request)) continue;
       } catch (error) {
         this.signal.throwIfAborted();
         if (error instanceof Refusal && eventsAreGone(error)) {
           if ((yield* this.readSnapshot()) && !this.ended) continue;
         } else if (error instanceof Refusal && worthRepeating(error, this.seq > 0)) {
           atLeastMs = (error.problem.retry_after ?? 0) * 1000;
+        } else if (error instanceof HeldBack) {
+          this.suspect ??= this.transports.current;
+          if (this.transports.fallBack() !== null) continue;
         } else if (!(error instanceof Unreachable)) {
           throw error;
+        } else if (this.seq === before && this.transports.giveUp()) {
+          continue;
         }
       }
       if (this.ended) return;
@@ -122,61 +140,73 @@ class RunReader {
     }
   }
 
-  /** One connection, until it ends in any way. */
-  private async *readOnce(connect: Connect): AsyncGenerator<Update, void> {
-    const connection = new Watched(this.surroundings, this.signal);
+  /** One connection, until it ends in any way. Returns whether the next one should follow at once, by another transport. */
+  private async *readOnce(reading: Reading, resumed: boolean): AsyncGenerator<Update, boolean> {
+    const transport = this.transports.current;
+    const watch = new Watched(this.surroundings, this.signal, this.seq === 0 ? FIRST_EVENT_MS : SILENCE_MS);
     try {
-      const response = await connection.attempt(() => connect(connection.signal));
-      yield { kind: "connected" };
-      if (response.status === 204 || response.body === null) {
+      const connection = await watch.attempt(() => open(transport, this.api, reading, watch.signal));
+      yield { kind: "connected", transport };
+      if (connection === null) {
         yield* this.readSnapshot();
-        return;
+        return false;
       }
-      const lines = new LineSplitter();
-      const body = response.body.getReader();
+      const arrivals = new Arrivals(this.surroundings.now(), resumed);
       try {
         for (;;) {
-          const { done, value } = await connection.attempt(() => body.read());
-          if (done) return;
-          connection.heard();
-          const events = this.accept(lines.feed(value));
-          if (events.list.length > 0) yield { kind: "events", events: events.list };
-          if (this.ended) return;
-          if (events.gap) {
+          const read = await watch.attempt(() => connection.read());
+          if (read === null) return false;
+          if (watch.heard()) arrivals.reset(this.surroundings.now());
+          const { events, gap } = this.accept(read.events);
+          const news = arrivals.judge(read.events, this.surroundings.now());
+          if (events.length > 0) {
+            this.transports.prove();
+            yield { kind: "events", events, past: news === "past" };
+            const found = this.confirmed(transport, events);
+            if (found) yield found;
+          }
+          if (news === "held" && !this.hopeless) {
+            const to = this.transports.fallBack();
+            this.hopeless = to === null;
+            yield { kind: "fallback", from: transport, to };
+            if (to !== null) return !this.ended;
+          }
+          if (this.ended) return false;
+          if (gap || read.damaged) {
             yield* this.readSnapshot();
-            return;
+            return false;
           }
         }
       } finally {
-        // The connection is of no more use; whether it can still be told so does not matter.
-        body.cancel().catch(() => undefined);
+        connection.close();
       }
     } finally {
-      connection.close();
+      watch.close();
     }
   }
 
+  /** A transport had brought nothing: if there had been something all the time, it was held back. */
+  private confirmed(to: TransportName, events: readonly AnyEvent[]): Update | null {
+    const from = this.suspect;
+    this.suspect = null;
+    const age = events.at(-1)?.at ?? 0;
+    return from !== null && from !== to && age >= FIRST_EVENT_MS / 2 ? { kind: "fallback", from, to } : null;
+  }
+
   /** The events that are next in order; what has been seen before is dropped, at a gap it ends. */
-  private accept(lines: string[]): { list: AnyEvent[]; gap: boolean } {
-    const list: AnyEvent[] = [];
-    for (const line of lines) {
-      let event: AnyEvent | null;
-      try {
-        event = parseEvent(line);
-      } catch {
-        // Something between has damaged the stream: what was lost is in the snapshot.
-        return { list, gap: true };
-      }
-      if (event === null || event.seq <= this.seq) continue;
-      if (event.seq > this.seq + 1) return { list, gap: true };
+  private accept(all: readonly AnyEvent[]): { events: AnyEvent[]; gap: boolean } {
+    const events: AnyEvent[] = [];
+    for (const event of all) {
+      if (event.seq <= this.seq) continue;
+      if (event.seq > this.seq + 1) return { events, gap: true };
       this.seq = event.seq;
-      list.push(event);
+      events.push(event);
       if (isTerminal(event)) {
         this.ended = true;
         break;
       }
     }
-    return { list, gap: false };
+    return { events, gap: false };
   }
 
   /** Starts again from the snapshot. Returns whether the cursor changed. */
@@ -222,10 +252,15 @@ function pause(surroundings: Surroundings, signal: AbortSignal, attempt: number,
   });
 }
 
+/** Not one event has come, though a run says at once that it began. */
+class HeldBack extends Unreachable {}
+
 /** One connection that is given up when it falls silent for too long. */
 class Watched {
   private readonly controller = new AbortController();
   private lastHeard: number;
+  private hasHeard = false;
+  private woken = false;
   private cancelTimer: () => void = () => undefined;
   private readonly stopWaking: () => void;
   private readonly abort = (): void => this.controller.abort(this.outer.reason);
@@ -233,11 +268,15 @@ class Watched {
   constructor(
     private readonly surroundings: Surroundings,
     private readonly outer: AbortSignal,
+    private readonly firstLimitMs: number,
   ) {
     this.lastHeard = surroundings.now();
     if (outer.aborted) this.abort();
     else outer.addEventListener("abort", this.abort);
-    this.stopWaking = surroundings.onWake(() => this.check(SUSPECT_SILENCE_MS));
+    this.stopWaking = surroundings.onWake(() => {
+      this.woken = true;
+      this.check(SUSPECT_SILENCE_MS);
+    });
     this.watch();
   }
 
@@ -245,8 +284,17 @@ class Watched {
     return this.controller.signal;
   }
 
-  heard(): void {
+  /** Something has come. Returns whether the machine may have slept since the last time. */
+  heard(): boolean {
     this.lastHeard = this.surroundings.now();
+    if (!this.hasHeard) {
+      this.hasHeard = true;
+      this.cancelTimer();
+      this.watch();
+    }
+    const { woken } = this;
+    this.woken = false;
+    return woken;
   }
 
   /** What `io` gives. Everything that breaks it, other than a refusal or the caller's own abort, is the network. */
@@ -255,6 +303,7 @@ class Watched {
       return await io();
     } catch (error) {
       this.outer.throwIfAborted();
+      if (this.signal.reason instanceof HeldBack) throw this.signal.reason;
       if (error instanceof Refusal || error instanceof Unreachable) throw error;
       throw new Unreachable(undefined, { cause: error });
     }
@@ -268,14 +317,16 @@ class Watched {
   }
 
   private watch(): void {
-    this.cancelTimer = this.surroundings.after(SILENCE_MS, () => {
-      if (!this.check(SILENCE_MS)) this.watch();
+    const limit = this.hasHeard ? SILENCE_MS : this.firstLimitMs;
+    this.cancelTimer = this.surroundings.after(limit, () => {
+      if (!this.check(limit)) this.watch();
     });
   }
 
   private check(limitMs: number): boolean {
     if (this.surroundings.now() - this.lastHeard < limitMs) return false;
-    this.controller.abort(new Unreachable("The connection fell silent."));
+    const nothing = !this.hasHeard && this.firstLimitMs < SILENCE_MS;
+    this.controller.abort(nothing ? new HeldBack() : new Unreachable("The connection fell silent."));
     return true;
   }
 }

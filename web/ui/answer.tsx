@@ -1,80 +1,69 @@
 import type { JSX } from "preact";
-import { useMemo, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import type { AssistantMessage } from "../core/api";
-import type { SourceFields } from "../core/events";
-import type { Message } from "../core/fold";
-import type { Chat } from "./chat";
-import { Icon } from "./icons";
-import { Markdown, type Mark } from "./markdown";
+import { Actions } from "./actions";
+import { useElapsed, duration } from "./duration";
 import { Ending } from "./ending";
-import { placeInDocument, Sources } from "./sources";
+import { Icon } from "./icons";
+import { Sources } from "./sources";
 import { Steps } from "./steps";
+import { useStore, useUi } from "./ui";
+import { Reasoning, Words } from "./words";
 
 interface Props {
-  chat: Chat;
   message: AssistantMessage;
   /** All answers to the same question, this one included. */
   versions: readonly AssistantMessage[];
   last: boolean;
 }
 
-export function Answer({ chat, message, versions, last }: Props): JSX.Element {
+/** A wait for the model that is longer than this is said to be slow. */
+const SLOW_MS = 10_000;
+
+export function Answer({ message, versions, last }: Props): JSX.Element {
+  const { chat, settings, t } = useUi();
+  const { painting } = useStore(settings);
   const { run } = message;
   const made = run.message;
   const running = run.state === "running";
-  const [shown, setShown] = useState<{ n: number; from: HTMLElement } | null>(null);
-  const article = useRef<HTMLElement>(null);
-  const marks = useMarks(made, (n, from) => setShown({ n, from }));
+  // The last words may still be on their way to the screen when the run has ended.
+  const [whole, setWhole] = useState(!running);
+  const done = !running && whole;
   const recording = made.data?.find((item) => item.name === "recording");
+  const wordless = made.content === "" || (running && painting === "whole");
+  const waits = running && wordless && made.steps.every((step) => step.state === "done");
   const busy = chat.state.following !== null;
+  const quoted = run.model === "extractive" && made.sources.length > 0 && !recording;
 
   return (
-    <article ref={article} class="turn answer" aria-busy={running}>
-      <h2 class="hidden">Millstream answered</h2>
+    <article class="turn answer" part="answer" aria-busy={!done}>
+      <h2 class="hidden">{t("answered")}</h2>
       {recording && (
         <p class="label">
           <Icon name="play" />
-          Recording: this answer was made earlier{recordedBy(recording.data)} and is played back at its own pace.
+          {t("recording_label", { model: recordedModel(recording.data, t("scripted_model")) })}
         </p>
       )}
-      <Steps steps={made.steps} running={running} unfolded={running && made.content === ""} />
-      {made.sources.length > 0 && <Sources sources={made.sources} shown={shown} onLeave={() => shown?.from.focus()} />}
-      {made.reasoning && (
-        <details class="fold">
-          <summary>{running && made.content === "" ? "Thinking…" : "Reasoning"}</summary>
-          <div class="reasoning">
-            <Markdown text={made.reasoning} />
-          </div>
-        </details>
-      )}
-      {running && made.content === "" && made.steps.every((step) => step.state === "done") && (
-        <p class="waiting" aria-hidden="true">
-          <span />
-          <span />
-          <span />
+      <Steps run={run} unfolded={running && wordless} />
+      {made.reasoning !== undefined && <Reasoning run={run} />}
+      {made.sources.length > 0 && <Sources sources={made.sources} />}
+      {waits && <Waiting since={run.created} />}
+      {quoted && (
+        <p class="quoted">
+          <Icon name="quote" />
+          {t("quoted")}
         </p>
       )}
-      <div class="words">
-        <Markdown text={made.content} marks={marks} />
-      </div>
-      <Ending chat={chat} message={message} />
-      {!running && (
-        <div class="actions">
-          {versions.length > 1 && <Versions chat={chat} message={message} versions={versions} />}
-          {last && run.state !== "failed" && !recording && (
-            <button type="button" class="small" disabled={busy} onClick={() => void chat.regenerate(message)}>
-              <Icon name="again" />
-              Regenerate
-            </button>
-          )}
-        </div>
-      )}
-      {last && !running && made.followups.length > 0 && (
-        <ul class="followups" aria-label="Suggested questions">
+      <Words run={run} onWhole={() => setWhole(true)} />
+      <Ending message={message} />
+      {done && <Actions message={message} versions={versions} last={last} recorded={recording !== undefined} />}
+      {last && done && made.followups.length > 0 && (
+        <ul class="followups" part="followups" aria-label={t("followups")}>
           {made.followups.map((question) => (
             <li key={question}>
               <button type="button" disabled={busy} onClick={() => void chat.ask(question)}>
-                {question}
+                <span>{question}</span>
+                <Icon name="forward" />
               </button>
             </li>
           ))}
@@ -84,72 +73,29 @@ export function Answer({ chat, message, versions, last }: Props): JSX.Element {
   );
 }
 
-/** A button at the end of each statement that rests on a source. */
-function useMarks(made: Message, onShow: (n: number, from: HTMLElement) => void): Mark[] {
-  return useMemo(() => {
-    const sources = new Map(made.sources.map((source) => [source.n, source]));
-    const seen = new Set<string>();
-    return made.citations.flatMap(({ n, end }): Mark[] => {
-      const source = sources.get(n);
-      const place = `${n} ${end}`;
-      if (!source || seen.has(place)) return [];
-      seen.add(place);
-      return [{ end, node: () => <Citation key={place} source={source} onShow={onShow} /> }];
-    });
-  }, [made.citations, made.sources]);
-}
-
-interface CitationProps {
-  source: SourceFields;
-  onShow: (n: number, from: HTMLElement) => void;
-}
-
-function Citation({ source, onShow }: CitationProps): JSX.Element {
-  const name = `Source ${source.n}: ${placeInDocument(source)}`;
+/** Nothing is to be seen yet: how long that has been, and whether it is the network or the model that one waits for. */
+function Waiting({ since }: { since: number }): JSX.Element {
+  const ui = useUi();
+  const { t } = ui;
+  // Before the first event nobody knows when the run began: then the wait counts from now.
+  const elapsed = useElapsed(since || Date.now());
   return (
-    <button
-      type="button"
-      class="citation"
-      aria-label={name}
-      title={placeInDocument(source)}
-      onClick={(event) => onShow(source.n, event.currentTarget)}
-    >
-      {source.n}
-    </button>
-  );
-}
-
-function Versions({ chat, message, versions }: Pick<Props, "chat" | "message" | "versions">): JSX.Element {
-  const at = versions.indexOf(message);
-  const show = (step: number): void => {
-    const other = versions[at + step];
-    if (other?.parent_id !== undefined) chat.choose(other.parent_id, other.message_id);
-  };
-  return (
-    <span class="versions">
-      <button type="button" class="icon-button" aria-label="Earlier answer" disabled={at <= 0} onClick={() => show(-1)}>
-        <Icon name="back" />
-      </button>
-      <span>
-        <span class="hidden">Answer </span>
-        {at + 1} of {versions.length}
+    <p class="waiting">
+      <span class="dots" aria-hidden="true">
+        <span />
+        <span />
+        <span />
       </span>
-      <button
-        type="button"
-        class="icon-button"
-        aria-label="Later answer"
-        disabled={at === versions.length - 1}
-        onClick={() => show(1)}
-      >
-        <Icon name="forward" />
-      </button>
-    </span>
+      <span>{since > 0 ? t("waiting_model") : t("waiting_server")}</span>
+      {since > 0 && elapsed >= 1000 && <span class="time">{duration(elapsed, ui)}</span>}
+      {since > 0 && elapsed > SLOW_MS && <span class="slow">{t("slow")}</span>}
+    </p>
   );
 }
 
 /** Names the model of the recorded run, when the recording tells it. */
-function recordedBy(data: unknown): string {
+function recordedModel(data: unknown, scripted: string): string {
   const model = typeof data === "object" && data !== null && "model" in data ? data.model : undefined;
   if (typeof model !== "string") return "";
-  return model.startsWith("scripted/") ? ", with a scripted model," : `, with ${model},`;
+  return model.startsWith("scripted/") ? scripted : model;
 }

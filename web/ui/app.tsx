@@ -1,75 +1,157 @@
 import type { JSX } from "preact";
-import { useEffect, useReducer, useRef, useState } from "preact/hooks";
-import { Announcer } from "./announcer";
-import type { Chat } from "./chat";
-import { Composer, focusComposer } from "./composer";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { Composer } from "./composer";
 import { Conversations } from "./conversations";
-import { Icon } from "./icons";
+import { Icon, IconButton } from "./icons";
+import { Panel } from "./panel";
+import { Preferences } from "./preferences";
 import { Transcript } from "./transcript";
+import { type Shown, type Ui, UiContext, useStore } from "./ui";
 
-export function App({ chat }: { chat: Chat }): JSX.Element {
-  const [, changed] = useReducer((count: number) => count + 1, 0);
-  useEffect(() => chat.subscribe(() => changed(undefined)), [chat]);
+/** Up to this width, in CSS pixels, the list and the source lie over the chat instead of beside it. */
+const NARROW_PX = 800;
+const MEDIUM_PX = 1180;
+
+const PAGE_TAGS = ["header", "h1", "main"] as const;
+const CHAT_TAGS = ["div", "h2", "section"] as const;
+
+interface Props {
+  parts: Omit<Ui, "showSource" | "focusQuestion">;
+  /** The whole application with its list of conversations, or the chat alone. */
+  layout: "page" | "chat";
+  onSource: (shown: Shown) => void;
+}
+
+export function App({ parts, layout, onSource }: Props): JSX.Element {
+  const { chat, history, root, uploads, t } = parts;
+  const { conversationId } = useStore(chat);
+  const { conversations } = useStore(history);
+  const [shown, setShown] = useState<Shown | null>(null);
   const [listOpen, setListOpen] = useState(false);
-  const opener = useRef<HTMLButtonElement>(null);
-  const { state } = chat;
-  const title = state.conversations.find((one) => one.conversation_id === state.conversationId)?.title;
+  const [preferences, setPreferences] = useState(false);
+  const [dropping, setDropping] = useState(false);
+  const frame = useRef<HTMLDivElement>(null);
+  const opener = useRef<HTMLDivElement>(null);
+  const size = useSize(frame);
+  const title = conversations.find((one) => one.conversation_id === conversationId)?.title;
+
+  const ui = useMemo<Ui>(
+    () => ({
+      ...parts,
+      showSource(next) {
+        setShown(next);
+        if (next) onSource(next);
+      },
+      focusQuestion: () => root.getElementById("question")?.focus(),
+    }),
+    [parts, root, onSource],
+  );
 
   useEffect(() => {
-    document.title = title ? `${title} · Millstream` : "Millstream";
-  }, [title]);
+    if (layout === "page") document.title = title ? `${title} · Millstream` : "Millstream";
+  }, [layout, title]);
+  useEffect(() => setShown(null), [conversationId]);
 
-  // Esc stops the answer wherever the focus is.
-  useEffect(() => {
-    const stop = (event: KeyboardEvent): void => {
-      if (event.key !== "Escape" || event.defaultPrevented) return;
-      if (listOpen) {
-        setListOpen(false);
-        opener.current?.focus();
-      } else void chat.stop();
-    };
-    addEventListener("keydown", stop);
-    return () => removeEventListener("keydown", stop);
-  }, [chat, listOpen]);
+  const closeList = (): void => {
+    setListOpen(false);
+    opener.current?.querySelector("button")?.focus();
+  };
+  // In somebody else's page the title and the main part are theirs.
+  const [Bar, Title, Main] = layout === "page" ? PAGE_TAGS : CHAT_TAGS;
+  const covered = size === "narrow" && (listOpen || shown !== null);
 
   return (
-    <div class="page">
-      <a class="skip" href="#question" onClick={focusComposer}>
-        Skip to the question
-      </a>
-      <Conversations chat={chat} open={listOpen} onClose={() => setListOpen(false)} />
-      <div class="chat">
-        <header class="bar">
-          <button
-            ref={opener}
-            type="button"
-            class="icon-button only-narrow"
-            aria-label="Conversations"
-            aria-expanded={listOpen}
-            aria-controls="conversations"
-            onClick={() => setListOpen(!listOpen)}
-          >
-            <Icon name="menu" />
-          </button>
-          <h1>{title ?? "New conversation"}</h1>
-          <button
-            type="button"
-            class="icon-button only-narrow"
-            aria-label="New conversation"
-            onClick={() => {
-              void chat.open(null);
-              focusComposer();
-            }}
-          >
-            <Icon name="plus" />
-          </button>
-        </header>
-        <main>
-          <Transcript chat={chat} />
-          <Composer chat={chat} />
-        </main>
+    <UiContext.Provider value={ui}>
+      <div
+        ref={frame}
+        class={`app ${layout} ${size}${shown ? " with-panel" : ""}`}
+        lang={ui.language}
+        dir={ui.direction}
+        onKeyDown={(event) => {
+          if (event.key !== "Escape" || event.defaultPrevented) return;
+          if (listOpen) closeList();
+          else void chat.stop();
+          event.preventDefault();
+        }}
+        onDragOver={(event) => {
+          if (!event.dataTransfer?.types.includes("Files")) return;
+          event.preventDefault();
+          setDropping(true);
+        }}
+        onDragLeave={(event) => {
+          if (event.relatedTarget === null || !frame.current?.contains(event.relatedTarget as Node)) setDropping(false);
+        }}
+        onDrop={(event) => {
+          if (!event.dataTransfer?.files.length) return;
+          event.preventDefault();
+          setDropping(false);
+          uploads.add(event.dataTransfer.files);
+        }}
+      >
+        {layout === "page" && (
+          <nav class="skip" aria-label={t("skip")}>
+            <button type="button" onClick={ui.focusQuestion}>
+              {t("skip_to_question")}
+            </button>
+          </nav>
+        )}
+        {layout === "page" && (
+          <Conversations open={listOpen && size === "narrow"} onClose={() => setListOpen(false)} onSettings={() => setPreferences(true)} />
+        )}
+        <div class="chat" inert={covered}>
+          <Bar class="bar" part="bar">
+            {layout === "page" && (
+              <div class="only-narrow" ref={opener}>
+                <IconButton
+                  icon="menu"
+                  name={t("conversations")}
+                  expanded={listOpen}
+                  controls="conversations"
+                  onClick={() => setListOpen(!listOpen)}
+                />
+              </div>
+            )}
+            <Title dir="auto">{title ?? t("new_conversation")}</Title>
+            <div class={layout === "page" ? "only-narrow" : undefined}>
+              <IconButton
+                icon="plus"
+                name={t("new_conversation")}
+                onClick={() => {
+                  void chat.open(null);
+                  ui.focusQuestion();
+                }}
+              />
+            </div>
+          </Bar>
+          <Main class="main" aria-label={layout === "page" ? undefined : t("conversation")}>
+            <Transcript />
+            <Composer onOptions={() => setPreferences(true)} />
+          </Main>
+        </div>
+        {shown && <Panel shown={shown} covers={size === "narrow"} onClose={() => setShown(null)} />}
+        {preferences && <Preferences onClose={() => setPreferences(false)} />}
+        {dropping && (
+          <div class="drop" aria-hidden="true">
+            <p>
+              <Icon name="clip" />
+              {t("drop_here")}
+            </p>
+          </div>
+        )}
       </div>
-      <Announcer chat={chat} />
-    </div>
+    </UiContext.Provider>
   );
+}
+
+/** How much room there is; the element's own width counts, not the window's. */
+function useSize(frame: { current: HTMLElement | null }): "narrow" | "medium" | "wide" {
+  const [width, setWidth] = useState(Infinity);
+  useLayoutEffect(() => {
+    if (!frame.current) return;
+    setWidth(frame.current.clientWidth);
+    const sizes = new ResizeObserver(() => setWidth(frame.current?.clientWidth ?? Infinity));
+    sizes.observe(frame.current);
+    return () => sizes.disconnect();
+  }, [frame]);
+  return width <= NARROW_PX ? "narrow" : width <= MEDIUM_PX ? "medium" : "wide";
 }

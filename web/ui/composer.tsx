@@ -1,17 +1,34 @@
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import type { Chat } from "./chat";
-import { Icon } from "./icons";
+import { Icon, IconButton } from "./icons";
+import type { Upload } from "./uploads";
+import { useStore, useUi } from "./ui";
 
-export function Composer({ chat }: { chat: Chat }): JSX.Element {
+export function Composer({ onOptions }: { onOptions: () => void }): JSX.Element {
+  const { chat, uploads, t, announcer } = useUi();
   const { following, returned, conversationId } = chat.state;
-  const [draft, setDraft] = useState("");
+  const [draft, setDraft] = useState(chat.draft);
   const field = useRef<HTMLTextAreaElement>(null);
+  const picker = useRef<HTMLInputElement>(null);
+
+  const write = (text: string): void => {
+    setDraft(text);
+    chat.draft = text;
+  };
+
+  // Each conversation has its own draft. One that gets its name takes along what is being typed.
+  const shownId = useRef(conversationId);
+  useLayoutEffect(() => {
+    const isNamed = shownId.current === null && following !== null;
+    shownId.current = conversationId;
+    if (!isNamed) setDraft(chat.draft);
+  }, [conversationId]);
 
   useEffect(() => {
     if (returned === null) return;
-    setDraft((current) => current || returned);
+    write(draft || returned);
     chat.takeReturned();
+    field.current?.focus();
   }, [chat, returned]);
 
   // The field grows with its text; its height is read back because not every browser sizes it by content.
@@ -23,72 +40,178 @@ export function Composer({ chat }: { chat: Chat }): JSX.Element {
   }, [draft]);
 
   useEffect(() => {
-    if (matchMedia("(pointer: fine)").matches) field.current?.focus();
+    if (matchMedia("(pointer: fine)").matches && document.activeElement === document.body) field.current?.focus();
   }, [conversationId === null]);
 
   const ask = (): void => {
     const question = draft.trim();
     field.current?.focus();
-    if (question === "" || following !== null) return;
-    setDraft("");
+    if (question === "") return;
+    if (following !== null) announcer.say(t("queued"));
+    write("");
     void chat.ask(question);
+  };
+  const addFiles = (files: FileList | null | undefined): void => {
+    if (files && files.length > 0) uploads.add(files);
   };
 
   return (
     <form
       class="composer"
+      part="composer"
       onSubmit={(event) => {
         event.preventDefault();
         ask();
       }}
     >
+      <Queue />
+      <Files />
       <div class="composer-field">
         <label class="hidden" for="question">
-          Your question
+          {t("question_label")}
         </label>
         <textarea
           id="question"
           ref={field}
           rows={1}
+          dir="auto"
           value={draft}
-          placeholder="Ask about your documents"
+          placeholder={following === null ? t("placeholder") : t("placeholder_busy")}
           aria-describedby="composer-keys"
           enterkeyhint="send"
-          onInput={(event) => setDraft(event.currentTarget.value)}
+          onInput={(event) => write(event.currentTarget.value)}
+          onPaste={(event) => {
+            if (!event.clipboardData?.files.length) return;
+            event.preventDefault();
+            addFiles(event.clipboardData.files);
+          }}
           onKeyDown={(event) => {
             if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
             event.preventDefault();
             ask();
           }}
         />
-        {following === null ? (
-          <button type="submit" class="round" aria-label="Ask" disabled={draft.trim() === ""}>
-            <Icon name="send" />
-          </button>
-        ) : (
-          <button
-            type="button"
-            class="round stop"
-            aria-label="Stop the answer"
-            disabled={following.stopping}
-            onClick={() => {
-              void chat.stop();
-              field.current?.focus();
+        <div class="composer-buttons">
+          <input
+            ref={picker}
+            type="file"
+            multiple
+            hidden
+            tabIndex={-1}
+            aria-hidden="true"
+            onChange={(event) => {
+              addFiles(event.currentTarget.files);
+              event.currentTarget.value = "";
             }}
-          >
-            <Icon name="stop" />
-          </button>
-        )}
+          />
+          <IconButton icon="clip" name={t("add_documents")} onClick={() => picker.current?.click()} />
+          <IconButton icon="gear" name={t("options")} onClick={onOptions} />
+          <span class="grow" />
+          {following !== null && (
+            <button
+              type="button"
+              class="round stop"
+              aria-label={t("stop")}
+              title={t("stop")}
+              disabled={following.stopping}
+              onClick={() => {
+                void chat.stop();
+                field.current?.focus();
+              }}
+            >
+              <Icon name="stop" />
+            </button>
+          )}
+          {(following === null || draft.trim() !== "") && (
+            <button
+              type="submit"
+              class="round"
+              aria-label={following === null ? t("ask") : t("ask_later")}
+              title={following === null ? t("ask") : t("ask_later")}
+              disabled={draft.trim() === ""}
+            >
+              <Icon name={following === null ? "send" : "plus"} />
+            </button>
+          )}
+        </div>
       </div>
       <p id="composer-keys" class="keys">
-        <kbd>Enter</kbd> asks, <kbd>Shift</kbd>+<kbd>Enter</kbd> starts a line, <kbd>Esc</kbd> stops the answer
+        {t("keys")}
       </p>
     </form>
   );
 }
 
-/** The address must go on naming the conversation, so the link itself is not followed. */
-export function focusComposer(event?: Event): void {
-  event?.preventDefault();
-  document.getElementById("question")?.focus();
+/** Questions that wait for the answer before them. */
+function Queue(): JSX.Element | null {
+  const { chat, t } = useUi();
+  const { queue, queuePaused, following } = chat.state;
+  if (queue.length === 0) return null;
+  const paused = queuePaused && following === null;
+  return (
+    <section class="queue" part="queue" aria-label={t("queue")}>
+      <p class="queue-head">
+        <Icon name="clock" />
+        {paused ? t("queue_paused") : t("queue_waits")}
+      </p>
+      <ol>
+        {queue.map(({ id, question }) => (
+          <li key={id}>
+            <span class="queue-text" dir="auto">
+              {question}
+            </span>
+            {paused && (
+              <button type="button" class="small" onClick={() => void chat.askQueued(id)}>
+                {t("ask_now")}
+              </button>
+            )}
+            <IconButton icon="pencil" name={t("queue_edit", { question })} onClick={() => chat.editQueued(id)} />
+            <IconButton icon="close" name={t("queue_remove", { question })} onClick={() => chat.unqueue(id)} />
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+function Files(): JSX.Element | null {
+  const { uploads, t } = useUi();
+  const { files } = useStore(uploads);
+  if (files.length === 0) return null;
+  return (
+    <ul class="files" part="files" aria-label={t("files")}>
+      {files.map((file) => (
+        <li key={file.id} class={`file ${file.state}`}>
+          <Icon name={file.state === "failed" ? "warning" : file.state === "ready" ? "check" : "file"} />
+          <span class="file-name">
+            <bdi>{file.name}</bdi>
+          </span>
+          <FileState file={file} />
+          <IconButton icon="close" name={t("file_dismiss", { name: file.name })} onClick={() => uploads.dismiss(file.id)} />
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function FileState({ file }: { file: Upload }): JSX.Element {
+  const { t } = useUi();
+  switch (file.state) {
+    case "sending":
+      return <progress aria-label={t("file_sending", { name: file.name })} max={1} value={file.sent} />;
+    case "reading":
+      return (
+        <span class="file-state">
+          <span class="spinner" aria-hidden="true" /> {t("file_reading")}
+        </span>
+      );
+    case "ready":
+      return <span class="file-state">{t("file_ready")}</span>;
+    case "failed":
+      return (
+        <span class="file-state" role="alert">
+          {file.reason}
+        </span>
+      );
+  }
 }

@@ -1,48 +1,64 @@
-import type { JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { ConversationSummary } from "../core/api";
-import type { Chat } from "./chat";
-import { focusComposer } from "./composer";
-import { Icon } from "./icons";
+import { exportConversation } from "./export";
+import { Icon, IconButton } from "./icons";
+import { useStore, useUi } from "./ui";
 
 interface Props {
-  chat: Chat;
   open: boolean;
   onClose: () => void;
+  onSettings: () => void;
 }
 
-/** The list beside the chat; on a narrow screen it lies over it while `open`. */
-export function Conversations({ chat, open, onClose }: Props): JSX.Element {
-  const { conversations, conversationId, streaming, status } = chat.state;
+/** The list beside the chat; where there is little room it lies over it while `open`. */
+export function Conversations({ open, onClose, onSettings }: Props): JSX.Element {
+  const { chat, history, t, focusQuestion } = useUi();
+  const { conversationId, status } = chat.state;
+  const { conversations, words, found, deleted } = useStore(history);
+  const shown = found ?? conversations;
   const show = (id: string | null): void => {
     void chat.open(id);
     onClose();
-    focusComposer();
+    focusQuestion();
   };
   return (
-    <>
-      <nav id="conversations" class={open ? "side side-open" : "side"} aria-label="Conversations">
+    <div class="side-frame" {...(open && { role: "dialog", "aria-modal": true, "aria-label": t("conversations") })}>
+      <nav id="conversations" class={open ? "side side-open" : "side"} part="conversations" aria-label={t("conversations")}>
         <div class="side-head">
           <span class="brand">
-            <img src="./icon.svg" alt="" width="28" height="28" />
+            <Mark />
             Millstream
           </span>
-          <button type="button" class="icon-button only-narrow" aria-label="Close the list" onClick={onClose}>
-            <Icon name="close" />
-          </button>
+          <IconButton icon="close" class="only-narrow" name={t("close_list")} onClick={onClose} />
         </div>
         <button type="button" class="wide-button" onClick={() => show(null)}>
           <Icon name="plus" />
-          New conversation
+          {t("new_conversation")}
         </button>
-        {conversations.length === 0 ? (
-          <p class="quiet side-empty">Your conversations will be listed here.</p>
+        <label class="search">
+          <span class="hidden">{t("search_label")}</span>
+          <Icon name="search" />
+          <input
+            type="search"
+            value={words}
+            maxLength={200}
+            placeholder={t("search")}
+            onInput={(event) => history.search(event.currentTarget.value)}
+            onKeyDown={(event) => {
+              if (event.key !== "Escape" || words === "") return;
+              event.preventDefault();
+              history.search("");
+            }}
+          />
+        </label>
+        {shown.length === 0 ? (
+          <p class="quiet side-empty">{found ? t("nothing_found") : t("no_conversations")}</p>
         ) : (
           <ul class="conversations">
-            {conversations.map((one) => (
+            {shown.map((one) => (
               <Entry
                 key={one.conversation_id}
-                chat={chat}
                 one={one}
                 current={one.conversation_id === conversationId}
                 onOpen={() => show(one.conversation_id)}
@@ -50,93 +66,146 @@ export function Conversations({ chat, open, onClose }: Props): JSX.Element {
             ))}
           </ul>
         )}
+        {deleted && (
+          <p class="undo" role="status">
+            <span>{t("deleted", { title: deleted.title })}</span>
+            <button type="button" class="small" onClick={() => void history.restore()}>
+              {t("undo")}
+            </button>
+          </p>
+        )}
         <div class="side-foot">
-          <label class="switch">
-            <input
-              type="checkbox"
-              role="switch"
-              checked={streaming}
-              onChange={(event) => chat.setStreaming(event.currentTarget.checked)}
-            />
-            Show answers as they are written
-          </label>
+          <button type="button" class="wide-button plain" onClick={onSettings}>
+            <Icon name="gear" />
+            {t("settings")}
+          </button>
           {status && (
             <p class="quiet">
-              {status.quoting ? "No language model" : status.model} · {status.version}
+              {status.quoting ? t("no_model") : status.model} · {status.version}
             </p>
           )}
         </div>
       </nav>
       {open && <div class="veil" onClick={onClose} />}
-    </>
+    </div>
   );
 }
 
 interface EntryProps {
-  chat: Chat;
   one: ConversationSummary;
   current: boolean;
   onOpen: () => void;
 }
 
-function Entry({ chat, one, current, onOpen }: EntryProps): JSX.Element {
-  const [mode, setMode] = useState<"shown" | "renaming" | "deleting">("shown");
+function Entry({ one, current, onOpen }: EntryProps): JSX.Element {
+  const { api, chat, history, t, focusQuestion } = useUi();
+  const [renaming, setRenaming] = useState(false);
+  const [menu, setMenu] = useState(false);
   const id = one.conversation_id;
-  if (mode === "renaming") {
+  const title = one.title || t("untitled");
+  if (renaming) {
     return (
       <li>
         <Rename
           title={one.title}
-          onDone={(title) => {
-            setMode("shown");
-            if (title !== null && title !== one.title) void chat.rename(id, title);
+          onDone={(to) => {
+            setRenaming(false);
+            if (to !== null && to !== one.title) void history.rename(id, to);
           }}
         />
       </li>
     );
   }
-  if (mode === "deleting") {
-    return (
-      <li class="confirm">
-        <span>Delete “{one.title}”?</span>
-        <span class="confirm-buttons">
-          <button type="button" class="small danger" ref={focusAtOnce} onClick={() => void chat.remove(id)}>
-            Delete
-          </button>
-          <button type="button" class="small" onClick={() => setMode("shown")}>
-            Keep
-          </button>
-        </span>
-      </li>
-    );
-  }
+  const remove = async (): Promise<void> => {
+    if (!(await history.remove(one))) return;
+    if (current) await chat.open(null);
+    focusQuestion();
+  };
   return (
-    <li class={current ? "conversation current" : "conversation"}>
-      <a
-        href={`#${id}`}
-        title={one.title}
-        aria-current={current ? "page" : undefined}
-        onClick={(event) => {
-          if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-          event.preventDefault();
-          onOpen();
-        }}
-      >
-        {one.title || "Untitled"}
-      </a>
-      <button type="button" class="icon-button" aria-label={`Rename ${one.title}`} onClick={() => setMode("renaming")}>
-        <Icon name="pencil" />
-      </button>
-      <button type="button" class="icon-button" aria-label={`Delete ${one.title}`} onClick={() => setMode("deleting")}>
-        <Icon name="bin" />
-      </button>
+    <li
+      class={current ? "conversation current" : "conversation"}
+      onKeyDown={(event) => {
+        if (event.key !== "Escape" || !menu) return;
+        event.preventDefault();
+        setMenu(false);
+      }}
+    >
+      <div class="conversation-line">
+        <a
+          href={`#${id}`}
+          title={one.title}
+          aria-current={current ? "page" : undefined}
+          onClick={(event) => {
+            if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+            event.preventDefault();
+            onOpen();
+          }}
+        >
+          <span class="conversation-title" dir="auto">
+            {title}
+          </span>
+          {one.match?.message_id !== undefined && (
+            <span class="match" dir="auto">
+              {marked(one.match)}
+            </span>
+          )}
+        </a>
+        <IconButton
+          icon="more"
+          name={t("conversation_menu", { title })}
+          expanded={menu}
+          onClick={() => setMenu(!menu)}
+        />
+      </div>
+      {menu && (
+        <div class="menu" role="group" aria-label={t("conversation_menu", { title })}>
+          <button
+            type="button"
+            onClick={() => {
+              setMenu(false);
+              setRenaming(true);
+            }}
+          >
+            <Icon name="pencil" />
+            {t("rename")}
+          </button>
+          <button type="button" onClick={() => void exportConversation(api, id, "markdown").catch(chat.reportError)}>
+            <Icon name="save" />
+            {t("export_markdown")}
+          </button>
+          <button type="button" onClick={() => void exportConversation(api, id, "json").catch(chat.reportError)}>
+            <Icon name="save" />
+            {t("export_json")}
+          </button>
+          <button type="button" class="danger" onClick={() => void remove()}>
+            <Icon name="bin" />
+            {t("delete")}
+          </button>
+        </div>
+      )}
     </li>
   );
 }
 
+/** The words around a hit, the hits marked. Its offsets count code points. */
+function marked({ text, hits }: NonNullable<ConversationSummary["match"]>): ComponentChildren {
+  const points = Array.from(text);
+  const parts: ComponentChildren[] = [];
+  let at = 0;
+  for (const [start, end] of hits) {
+    parts.push(points.slice(at, start).join(""), <mark key={start}>{points.slice(start, end).join("")}</mark>);
+    at = end;
+  }
+  return [...parts, points.slice(at).join("")];
+}
+
 function Rename({ title, onDone }: { title: string; onDone: (title: string | null) => void }): JSX.Element {
+  const { t } = useUi();
   const field = useRef<HTMLInputElement>(null);
-  useLayoutEffect(() => field.current?.select(), []);
+  useLayoutEffect(() => {
+    field.current?.focus();
+    field.current?.select();
+  }, []);
   return (
     <form
       class="rename"
@@ -147,7 +216,8 @@ function Rename({ title, onDone }: { title: string; onDone: (title: string | nul
     >
       <input
         ref={field}
-        aria-label="Title"
+        dir="auto"
+        aria-label={t("title")}
         defaultValue={title}
         maxLength={200}
         onKeyDown={(event) => {
@@ -156,13 +226,17 @@ function Rename({ title, onDone }: { title: string; onDone: (title: string | nul
           onDone(null);
         }}
       />
-      <button type="submit" class="icon-button" aria-label="Save the title">
-        <Icon name="check" />
-      </button>
+      <IconButton icon="check" name={t("save_title")} onClick={() => onDone(field.current?.value.trim() || null)} />
     </form>
   );
 }
 
-function focusAtOnce(button: HTMLButtonElement | null): void {
-  button?.focus();
+/** The mill wheel's stream, as on the icon. */
+function Mark(): JSX.Element {
+  return (
+    <svg class="mark" viewBox="0 0 32 32" aria-hidden="true" focusable="false">
+      <rect width="32" height="32" rx="8" />
+      <path d="M7 12c3-3 6-3 9 0s6 3 9 0M7 20c3-3 6-3 9 0s6 3 9 0" />
+    </svg>
+  );
 }

@@ -2,65 +2,122 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { AssistantMessage } from "../core/api";
 import type { RunError } from "../core/fold";
-import type { Chat } from "./chat";
+import type { Following } from "./chat";
+import { useCountdown } from "./duration";
+import { Icon } from "./icons";
+import { useUi } from "./ui";
 
 /** What there is to say below the words: why they ended early, or that they are being waited for. */
-export function Ending({ chat, message }: { chat: Chat; message: AssistantMessage }): JSX.Element | null {
+export function Ending({ message }: { message: AssistantMessage }): JSX.Element | null {
+  const { chat, t } = useUi();
   const { state, message: made, run_id: runId } = message.run;
   const { following } = chat.state;
   switch (state) {
     case "running":
-      return <Connection resuming={following?.runId === runId && following.connection === "resuming"} />;
+      return following?.runId === runId ? <Connection following={following} /> : null;
     case "stopped":
-      return <p class="note">You stopped this answer.</p>;
+      return <Stopped message={message} />;
     case "failed":
-      return made.error ? <Failure chat={chat} message={message} error={made.error} /> : null;
+      return made.error ? <Failure message={message} error={made.error} /> : null;
     case "finished":
-      if (made.reason === "length") return <p class="note">The answer reached its longest permitted length and is cut.</p>;
-      if (made.reason === "content_filter") {
-        return <p class="note">The model's content filter ended this answer.</p>;
+      if (made.reason === "length") return <Note text={t("ended_length")} message={message} />;
+      if (made.reason === "content_filter") return <Note text={t("ended_filter")} />;
+      if (made.reason === undefined) return <Note text={t("ended_incomplete")} />;
+      if (made.sources.length === 0 && made.steps.some((step) => step.name === "search")) {
+        return <Note text={t("no_sources")} />;
       }
-      if (made.reason === undefined) return <p class="note">This answer is incomplete.</p>;
       return null;
   }
 }
 
-function Connection({ resuming }: { resuming: boolean }): JSX.Element | null {
-  const online = useOnline();
-  if (!online) return <p class="note">You are offline. The answer goes on and will be here when the network is back.</p>;
-  return resuming ? <p class="note">The connection was lost. Resuming…</p> : null;
-}
-
-function Failure({ chat, message, error }: { chat: Chat; message: AssistantMessage; error: RunError }): JSX.Element {
-  const wait = useCountdown(error.retry_after ?? 0);
-  const partial = message.run.message.content !== "";
+function Note({ text, message }: { text: string; message?: AssistantMessage }): JSX.Element {
   return (
-    <div class="failure">
+    <div class="note">
       <p>
-        <strong>{error.code === "interrupted" ? "Interrupted." : "The answer failed."}</strong> {error.message}
-        {partial && " What was written so far is kept above; it is incomplete."}
+        <Icon name="info" />
+        {text}
       </p>
-      {partial && (
-        <button
-          type="button"
-          disabled={chat.state.following !== null || wait > 0}
-          onClick={() => void chat.goOn(message)}
-        >
-          Continue
-        </button>
-      )}
-      <button
-        type="button"
-        disabled={chat.state.following !== null || wait > 0}
-        onClick={() => void chat.regenerate(message)}
-      >
-        {wait > 0 ? `Try again in ${wait} s` : "Try again"}
-      </button>
+      {message && <Continue message={message} />}
     </div>
   );
 }
 
-function useOnline(): boolean {
+function Stopped({ message }: { message: AssistantMessage }): JSX.Element {
+  const { t } = useUi();
+  return (
+    <div class="note">
+      <p>
+        <Icon name="stop" />
+        {t("stopped")}
+      </p>
+      {message.run.message.content !== "" && <Continue message={message} />}
+    </div>
+  );
+}
+
+function Continue({ message, disabled }: { message: AssistantMessage; disabled?: boolean }): JSX.Element {
+  const { chat, t } = useUi();
+  return (
+    <button
+      type="button"
+      class="small"
+      disabled={disabled || chat.state.following !== null}
+      onClick={() => void chat.goOn(message)}
+    >
+      {t("continue")}
+    </button>
+  );
+}
+
+function Connection({ following: { connection, detour } }: { following: Following }): JSX.Element | null {
+  const { t } = useUi();
+  const online = useOnline();
+  if (online && connection !== "resuming") {
+    if (detour === undefined) return null;
+    return (
+      <p class="connection">
+        <Icon name="info" />
+        {detour === null ? t("held_back") : t("detour")}
+      </p>
+    );
+  }
+  return (
+    <p class="connection">
+      {online ? <span class="spinner" aria-hidden="true" /> : <Icon name="offline" />}
+      {online ? t("resuming") : t("offline")}
+    </p>
+  );
+}
+
+function Failure({ message, error }: { message: AssistantMessage; error: RunError }): JSX.Element {
+  const { chat, t } = useUi();
+  const wait = useCountdown(error.retry_after ?? 0);
+  const partial = message.run.message.content !== "";
+  return (
+    <div class="failure" part="failure">
+      <p>
+        <Icon name="warning" />
+        <span>
+          <strong>{error.code === "interrupted" ? t("interrupted") : t("failed")}</strong> <bdi>{error.message}</bdi>
+          {partial && ` ${t("partial_kept")}`}
+        </span>
+      </p>
+      <span class="buttons">
+        {partial && <Continue message={message} disabled={wait > 0} />}
+        <button
+          type="button"
+          class="small"
+          disabled={chat.state.following !== null || wait > 0}
+          onClick={() => void chat.regenerate(message)}
+        >
+          {wait > 0 ? t("try_again_in", { n: wait }) : t("try_again")}
+        </button>
+      </span>
+    </div>
+  );
+}
+
+export function useOnline(): boolean {
   const [online, setOnline] = useState(navigator.onLine);
   useEffect(() => {
     const update = (): void => setOnline(navigator.onLine);
@@ -72,15 +129,4 @@ function useOnline(): boolean {
     };
   }, []);
   return online;
-}
-
-/** Whole seconds left of `seconds`, counted from when it is first shown. */
-function useCountdown(seconds: number): number {
-  const [left, setLeft] = useState(Math.ceil(seconds));
-  useEffect(() => {
-    if (left <= 0) return;
-    const timer = setTimeout(() => setLeft(left - 1), 1000);
-    return () => clearTimeout(timer);
-  }, [left]);
-  return left;
 }

@@ -1,75 +1,48 @@
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
 import type { SourceFields } from "../core/events";
+import type { Translate } from "./strings";
+import { useUi } from "./ui";
 
-interface Props {
-  sources: readonly SourceFields[];
-  /** The source that a citation asks for; a new object asks again. */
-  shown: { n: number } | null;
-  /** Back to where the reader came from. */
-  onLeave: () => void;
-}
-
-export function Sources({ sources, shown, onLeave }: Props): JSX.Element {
+/** What the answer may rest on, as cards; each opens at its place in the document. */
+export function Sources({ sources }: { sources: readonly SourceFields[] }): JSX.Element {
+  const { t, showSource } = useUi();
   return (
-    <ol class="sources" aria-label="Sources">
+    <ol class="sources" part="sources" aria-label={t("sources")}>
       {sources.map((source) => (
-        <Card key={source.n} source={source} shown={shown?.n === source.n ? shown : null} onLeave={onLeave} />
+        <li key={source.n} class="source" part="source">
+          <button
+            type="button"
+            class="source-head"
+            aria-label={nameOf(source, t)}
+            onClick={(event) => showSource({ source, from: event.currentTarget })}
+          >
+            <span class="number">{source.n}</span>{" "}
+            <span class="source-title" dir="auto">
+              {source.title || source.uri}
+            </span>{" "}
+            <span class="page-number">{pageOf(source, t)}</span>
+          </button>
+          <p class="snippet" dir="auto">
+            {source.snippet}
+          </p>
+        </li>
       ))}
     </ol>
   );
 }
 
-interface CardProps {
-  source: SourceFields;
-  shown: { n: number } | null;
-  onLeave: () => void;
-}
-
-function Card({ source, shown, onLeave }: CardProps): JSX.Element {
-  const [open, setOpen] = useState(false);
-  const button = useRef<HTMLButtonElement>(null);
-  useEffect(() => {
-    if (shown === null) return;
-    setOpen(true);
-    button.current?.focus();
-    button.current?.scrollIntoView({ block: "nearest" });
-  }, [shown]);
-  const page = pageOf(source);
-  return (
-    <li
-      class={open ? "source open" : "source"}
-      onKeyDown={(event) => {
-        if (event.key !== "Escape" || !open) return;
-        event.preventDefault();
-        setOpen(false);
-        onLeave();
-      }}
-    >
-      <button
-        ref={button}
-        type="button"
-        aria-expanded={open}
-        aria-label={`Source ${source.n}: ${placeInDocument(source)}`}
-        onClick={() => setOpen(!open)}
-      >
-        <span class="number">{source.n}</span>
-        <span class="source-title">{source.title || source.uri}</span>
-        {page && <span class="page-number">{page}</span>}
-      </button>
-      <p class="snippet">{source.snippet}</p>
-      {open && <p class="uri">{source.uri}</p>}
-    </li>
-  );
+/** "Source 2: handbook.pdf, page 4" */
+export function nameOf(source: SourceFields, t: Translate): string {
+  return t("source_named", { number: source.n, place: placeInDocument(source, t) });
 }
 
 /** "handbook.pdf, page 4" */
-export function placeInDocument(source: SourceFields): string {
-  const page = pageOf(source);
-  return [source.title || source.uri, ...(page ? [page] : [])].join(", ");
+export function placeInDocument(source: SourceFields, t: Translate): string {
+  const page = pageOf(source, t);
+  return [source.title || source.uri, ...(page ? [page] : [])].join(t("comma"));
 }
 
-function pageOf({ page_start: first, page_end: last }: SourceFields): string | null {
+export function pageOf({ page_start: first, page_end: last }: SourceFields, t: Translate): string | null {
   if (first === undefined) return null;
-  return last === undefined || last === first ? `page ${first}` : `pages ${first} to ${last}`;
+  return last === undefined || last === first ? t("page", { page: first }) : t("pages", { first, last });
 }

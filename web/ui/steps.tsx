@@ -1,29 +1,27 @@
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import type { Step } from "../core/fold";
+import type { Snapshot, Step } from "../core/fold";
+import { duration, useElapsed } from "./duration";
 import { Icon } from "./icons";
+import { useUi } from "./ui";
 
-const TICK_MS = 100;
+/** A step that takes longer than this is said to be slow. */
+const SLOW_MS = 10_000;
 
 interface Props {
-  steps: readonly Step[];
-  /** The answer is being made; a step without an end goes on. */
-  running: boolean;
+  run: Snapshot;
+  /** They are all there is to see. */
   unfolded: boolean;
 }
 
 /** The stages of an answer: open while they are all there is to see, then folded into one line. */
-export function Steps({ steps, running, unfolded }: Props): JSX.Element | null {
+export function Steps({ run, unfolded }: Props): JSX.Element | null {
+  const ui = useUi();
+  const { steps } = run.message;
   if (steps.length === 0) return null;
   const list = (
-    <ol class="steps">
+    <ol class="steps" part="steps">
       {steps.map((step) => (
-        <li key={step.step_id} class={step.state}>
-          {step.state === "done" && <Icon name="check" />}
-          {step.state === "running" && (running ? <span class="spinner" aria-hidden="true" /> : <Icon name="stop" />)}
-          <span class="step-label">{step.label}</span>
-          <span class="time">{step.elapsed_ms !== undefined ? seconds(step.elapsed_ms) : running && <Elapsed />}</span>
-        </li>
+        <StepLine key={step.step_id} step={step} run={run} />
       ))}
     </ol>
   );
@@ -32,25 +30,106 @@ export function Steps({ steps, running, unfolded }: Props): JSX.Element | null {
   return (
     <details class="fold">
       <summary>
-        {steps.length === 1 ? (steps[0]?.label ?? "") : `${steps.length} steps`}{" "}
-        {total > 0 && <span class="time">{seconds(total)}</span>}
+        <span class="fold-name">{steps.length === 1 ? (steps[0]?.label ?? "") : ui.t("steps", { n: steps.length })}</span>
+        {total > 0 && <span class="time">{duration(total, ui)}</span>}
       </summary>
       {list}
     </details>
   );
 }
 
-/** The time since it appeared. */
-function Elapsed(): JSX.Element {
-  const [since] = useState(() => performance.now());
-  const [now, setNow] = useState(since);
-  useEffect(() => {
-    const ticking = setInterval(() => setNow(performance.now()), TICK_MS);
-    return () => clearInterval(ticking);
-  }, []);
-  return <>{((now - since) / 1000).toFixed(1)} s</>;
+function StepLine({ step, run }: { step: Step; run: Snapshot }): JSX.Element {
+  const ui = useUi();
+  const runs = step.state === "running" && run.state === "running";
+  const line = (
+    <>
+      {step.state === "done" && <Icon name={step.name === "retry" ? "clock" : "check"} />}
+      {runs && <span class="spinner" aria-hidden="true" />}
+      {step.state === "running" && !runs && <Icon name="stop" />}
+      <span class="step-label">{step.label}</span>
+      <span class="time">
+        {step.elapsed_ms !== undefined ? duration(step.elapsed_ms, ui) : runs && <Elapsed step={step} run={run} />}
+      </span>
+    </>
+  );
+  if (!step.detail || Object.keys(step.detail).length === 0) {
+    return (
+      <li class={`step ${step.state}`}>
+        <div class="step-line">{line}</div>
+      </li>
+    );
+  }
+  return (
+    <li class={`step ${step.state}`}>
+      <details class="step-detail">
+        <summary class="step-line">{line}</summary>
+        <Detail detail={step.detail} />
+      </details>
+    </li>
+  );
 }
 
-function seconds(ms: number): string {
-  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+/** Runs on from when the step began, also where the page came later. */
+function Elapsed({ step, run }: { step: Step; run: Snapshot }): JSX.Element {
+  const ui = useUi();
+  const ms = useElapsed(run.created + (step.at ?? 0));
+  return (
+    <>
+      {ms > SLOW_MS && step.name !== "retry" && <span class="slow">{ui.t("slow")} </span>}
+      {duration(Math.max(ms, 100), ui)}
+    </>
+  );
+}
+
+interface Hit {
+  title?: string;
+  uri?: string;
+  page_start?: number;
+  score?: number;
+}
+
+/** What a developer wants to see of a step: values by name, found passages as a table, prompts as they were sent. */
+function Detail({ detail }: { detail: Record<string, unknown> }): JSX.Element {
+  const ui = useUi();
+  const { hits, ...values } = detail;
+  return (
+    <div class="detail">
+      <dl>
+        {Object.entries(values).map(([name, value]) => (
+          <div key={name}>
+            <dt>{name.replaceAll("_", " ")}</dt>
+            <dd>{written(value)}</dd>
+          </div>
+        ))}
+      </dl>
+      {Array.isArray(hits) && hits.length > 0 && (
+        <div class="scroll" role="group" tabIndex={0} aria-label={ui.t("hits")}>
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">{ui.t("passage")}</th>
+                <th scope="col">{ui.t("page_column")}</th>
+                <th scope="col">{ui.t("score")}</th>
+              </tr>
+            </thead>
+            <tbody>
+              {(hits as Hit[]).map((hit, i) => (
+                <tr key={i}>
+                  <td>{hit.title || hit.uri}</td>
+                  <td>{hit.page_start}</td>
+                  <td>{typeof hit.score === "number" ? hit.score.toPrecision(3) : ""}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function written(value: unknown): JSX.Element | string {
+  if (typeof value === "string" && !value.includes("\n")) return value;
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  return <pre tabIndex={0}>{typeof value === "string" ? value : JSON.stringify(value, null, 2)}</pre>;
 }

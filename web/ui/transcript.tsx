@@ -1,17 +1,20 @@
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { type AssistantMessage, textOf } from "../core/api";
+import type { AssistantMessage, UserMessage } from "../core/api";
 import { siblings } from "../core/tree";
 import { Answer } from "./answer";
-import type { Chat } from "./chat";
-import { Icon } from "./icons";
+import { Icon, IconButton } from "./icons";
+import { Question } from "./question";
+import { useUi } from "./ui";
 import { Welcome } from "./welcome";
 
 /** Closer to the end than this, in CSS pixels, counts as being there. */
 const AT_END_PX = 48;
 
-export function Transcript({ chat }: { chat: Chat }): JSX.Element {
-  const { state, path } = chat;
+export function Transcript(): JSX.Element {
+  const { chat, t } = useUi();
+  const { path } = chat;
+  const { state } = chat;
   const scroller = useRef<HTMLElement>(null);
   const following = useRef(true);
   const [away, setAway] = useState(false);
@@ -45,9 +48,10 @@ export function Transcript({ chat }: { chat: Chat }): JSX.Element {
       <section
         ref={scroller}
         class="transcript"
+        part="transcript"
         role="log"
         aria-live="off"
-        aria-label="Conversation"
+        aria-label={t("conversation")}
         tabIndex={0}
         onScroll={(event) => {
           const { scrollHeight, scrollTop, clientHeight } = event.currentTarget;
@@ -56,26 +60,18 @@ export function Transcript({ chat }: { chat: Chat }): JSX.Element {
         }}
       >
         <div ref={column} class="column">
-          {state.problem !== null && (
-            <p class="problem" role="alert">
-              <span>{state.problem}</span>
-              <button type="button" class="icon-button" aria-label="Dismiss" onClick={() => chat.dismissProblem()}>
-                <Icon name="close" />
-              </button>
-            </p>
-          )}
-          {state.opening && <p class="quiet">Opening the conversation…</p>}
-          {path.length === 0 && !state.opening && <Welcome chat={chat} />}
-          {path.map((message) =>
+          {state.opening && <Opening />}
+          {path.length === 0 && !state.opening && <Welcome />}
+          {path.map((message, i) =>
             message.role === "user" ? (
-              <article key={message.message_id} class="turn question">
-                <h2 class="hidden">You asked</h2>
-                <p>{textOf(message.content)}</p>
-              </article>
+              <Question
+                key={`question ${i}`}
+                message={message}
+                versions={siblings(state.messages, message) as UserMessage[]}
+              />
             ) : (
               <Answer
                 key={message.run.run_id}
-                chat={chat}
                 message={message}
                 versions={siblings(state.messages, message) as AssistantMessage[]}
                 last={message === path.at(-1)}
@@ -91,12 +87,35 @@ export function Transcript({ chat }: { chat: Chat }): JSX.Element {
           onClick={() => {
             following.current = true;
             toEnd();
+            setAway(false);
           }}
         >
           <Icon name="down" />
-          Jump to latest
+          {t("jump_to_latest")}
         </button>
       )}
+      {state.problem !== null && (
+        <div class="problem" part="problem">
+          <Icon name="warning" />
+          <span>
+            <bdi>{state.problem}</bdi>
+          </span>
+          <IconButton icon="close" name={t("dismiss")} onClick={() => chat.dismissProblem()} />
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Opening(): JSX.Element {
+  const { t } = useUi();
+  return (
+    <div class="opening">
+      <p class="hidden">{t("opening")}</p>
+      <span class="bone short" />
+      <span class="bone" />
+      <span class="bone" />
+      <span class="bone half" />
     </div>
   );
 }

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
+import msgspec
+
 from millstream.errors import ConfigurationError
+from millstream.models import Prompt
+from millstream.run import CHARACTERS_PER_TOKEN, Run
 from millstream.search import Passage
 
-PromptName = Literal["rag", "chat", "rewrite", "followups"]
+PromptName = Literal["rag", "chat", "rewrite", "followups", "title"]
 
 _BUILT_IN = Path(__file__).parent / "prompts"
 
@@ -35,6 +39,17 @@ class Prompts:
                         f"The prompt {file.name} in MILLSTREAM_PROMPTS cannot be read: it must be UTF-8 text."
                     ) from error
         raise KeyError(name)
+
+
+async def show_prompt(run: Run, prompt: Prompt) -> None:
+    """A step whose detail is what the model is about to be asked, for who may see it."""
+    async with run.step("prompt", "Writing to the model…") as step:
+        characters = sum(len(message.content) for message in prompt.messages)
+        step.done(
+            "Wrote to the model",
+            messages=msgspec.to_builtins(prompt.messages),
+            estimated_tokens=-(-characters // CHARACTERS_PER_TOKEN),
+        )
 
 
 def fence_sources(passages: Sequence[Passage]) -> str:

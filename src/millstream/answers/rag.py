@@ -17,7 +17,7 @@ from millstream.answers.budget import (
 )
 from millstream.answers.followups import followups_from, parse_followups
 from millstream.answers.neighbours import joined
-from millstream.answers.prompt import Prompts, fence_sources
+from millstream.answers.prompt import Prompts, fence_sources, show_prompt
 from millstream.answers.refusal import WORDS_ALONE, Reach, is_near, nearness
 from millstream.errors import ModelError
 from millstream.models import ChatMessage, ChatModel, Prompt
@@ -59,7 +59,7 @@ class RagAnswer:
     `sources` is how many passages it is given at most, unless the run asks for another number; `prompt_tokens` is what
     the whole prompt may take, the question itself apart, which is never cut. Where no passage is within `reach`, the
     model is not asked. A file in the folder `prompts` takes the place of the built-in prompt of that name. Raises
-    ConfigurationError when it is not there.
+    ConfigurationError when it is not there. With `show_prompts`, a step tells what the model is asked.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class RagAnswer:
         *,
         prompt_tokens: int = PROMPT_TOKENS,
         reach: Reach = WORDS_ALONE,
+        show_prompts: bool = False,
     ) -> None:
         self._search = search
         self._model = model
@@ -78,6 +79,7 @@ class RagAnswer:
         self._prompts = Prompts(prompts)
         self._prompt_tokens = prompt_tokens
         self._reach = reach
+        self._show_prompts = show_prompts
 
     async def __call__(self, run: Run) -> None:
         documents = await self._search.document_count(owner=run.owner)
@@ -90,7 +92,7 @@ class RagAnswer:
             run.write(NO_ROOM if found.near else NOT_FOUND)
             return
         run.cite(found.sources)
-        await run.generate(self._model, self._prompt(run, found.sources))
+        await self._generate(run, found.sources)
         if self._model.quotes:
             run.followups(followups_from(found.all, [message.content for message in run.messages]))
         else:
@@ -100,7 +102,13 @@ class RagAnswer:
         if self._model.quotes:
             run.write(NO_DOCUMENTS)
         else:
-            await run.generate(self._model, self._prompt(run, []))
+            await self._generate(run, [])
+
+    async def _generate(self, run: Run, sources: Sequence[Passage]) -> None:
+        prompt = self._prompt(run, sources)
+        if self._show_prompts and not self._model.quotes:
+            await show_prompt(run, prompt)
+        await run.generate(self._model, prompt)
 
     async def _rewrite(self, run: Run) -> str:
         """The question as it can be understood without the conversation; as it is when that takes too long."""

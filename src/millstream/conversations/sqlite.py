@@ -5,8 +5,19 @@ from collections.abc import Awaitable, Sequence
 
 import msgspec
 
-from millstream.conversations import Content, ConversationHead, StoredMessage
+from millstream.conversations import (
+    LIST_LIMIT,
+    Content,
+    ConversationHead,
+    Feedback,
+    Match,
+    Place,
+    StoredMessage,
+    text_of,
+)
+from millstream.conversations.match import match_in
 from millstream.database import Database
+from millstream.errors import Conflict
 from millstream.snapshot import Snapshot
 
 SCHEMA = """
@@ -35,30 +46,73 @@ CREATE INDEX messages_of_conversation ON messages (conversation_id, position);
 CREATE INDEX messages_unfinished ON messages (position) WHERE run_id IS NOT NULL AND snapshot IS NULL;
 """
 
-_MESSAGE = "message_id, conversation_id, owner, role, created, parent_id, content, run_id, snapshot"
-_HEAD = "conversation_id, title, created, updated"
+# What can be found of listed conversations: the title, written first and so with the lowest id, then each message.
+SCHEMA_2 = """
+ALTER TABLE conversations ADD COLUMN chosen_id TEXT;
+ALTER TABLE conversations ADD COLUMN deleted INTEGER;   -- when, in milliseconds since the Unix epoch
+ALTER TABLE messages ADD COLUMN feedback BLOB;
+CREATE INDEX conversations_deleted ON conversations (deleted) WHERE deleted IS NOT NULL;
+CREATE INDEX conversations_unlisted ON conversations (updated) WHERE listed = 0;
+
+CREATE TABLE texts (
+  id INTEGER PRIMARY KEY,
+  conversation_id TEXT NOT NULL REFERENCES conversations ON DELETE CASCADE,
+  message_id TEXT UNIQUE,   -- NULL: the title
+  text TEXT NOT NULL
+);
+CREATE INDEX texts_of_conversation ON texts (conversation_id);
+CREATE VIRTUAL TABLE words USING fts5 (
+  text, content = 'texts', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2 3'
+);
+CREATE TRIGGER texts_added AFTER INSERT ON texts BEGIN
+  INSERT INTO words (rowid, text) VALUES (new.id, new.text);
+END;
+CREATE TRIGGER texts_changed AFTER UPDATE OF text ON texts BEGIN
+  INSERT INTO words (words, rowid, text) VALUES ('delete', old.id, old.text);
+  INSERT INTO words (rowid, text) VALUES (new.id, new.text);
+END;
+CREATE TRIGGER texts_removed AFTER DELETE ON texts BEGIN
+  INSERT INTO words (words, rowid, text) VALUES ('delete', old.id, old.text);
+END;
+
+INSERT INTO texts (conversation_id, text) SELECT conversation_id, title FROM conversations WHERE listed = 1;
+INSERT INTO texts (conversation_id, message_id, text)
+SELECT conversation_id, message_id, said FROM (
+  SELECT position, conversation_id, message_id, listed, CASE
+    WHEN snapshot IS NOT NULL THEN json_extract(CAST(snapshot AS TEXT), '$.message.content')
+    WHEN json_type(CAST(content AS TEXT)) = 'text' THEN json_extract(CAST(content AS TEXT), '$')
+    ELSE (
+      SELECT group_concat(json_extract(value, '$.text'), char(10)) FROM json_each(CAST(content AS TEXT))
+      WHERE json_extract(value, '$.type') = 'text'
+    )
+  END AS said
+  FROM messages JOIN conversations USING (conversation_id)
+) WHERE listed = 1 AND said <> '' ORDER BY position;
+"""
+
+_MESSAGE = "message_id, conversation_id, owner, role, created, parent_id, content, run_id, snapshot, feedback"
+_HEAD = "conversation_id, title, created, updated, chosen_id"
+_SHOWN = "owner = :owner AND listed = 1 AND deleted IS NULL"
+_BEHIND = f"{_SHOWN} AND (updated, conversations.conversation_id) < (:updated, :id)"
+_ORDER = "ORDER BY updated DESC, conversations.conversation_id DESC LIMIT :limit"
+# CROSS JOIN keeps SQLite to the order that is written: it would begin with the conversations and search for each.
+_FIND = f"""
+SELECT conversations.{_HEAD.replace(", ", ", conversations.")}, texts.message_id, texts.text
+FROM (
+  SELECT texts.conversation_id AS found, min(texts.id) AS first
+  FROM words CROSS JOIN texts ON texts.id = words.rowid WHERE words MATCH :query GROUP BY found
+) CROSS JOIN conversations ON conversations.conversation_id = found CROSS JOIN texts ON texts.id = first
+WHERE {_BEHIND} {_ORDER}
+"""
+_NOWHERE = Place(2**62, "")  # before the first of the list
 
 _content = msgspec.json.Decoder(Content)
 _snapshot = msgspec.json.Decoder(Snapshot)
-
-
-def _message(row: Sequence[object]) -> StoredMessage:
-    message_id, conversation_id, owner, role, created, parent_id, content, run_id, snapshot = row
-    return StoredMessage(
-        message_id=str(message_id),
-        conversation_id=str(conversation_id),
-        owner=str(owner),
-        role="user" if role == "user" else "assistant",
-        created=int(str(created)),
-        parent_id=parent_id if isinstance(parent_id, str) else None,
-        content=_content.decode(content) if isinstance(content, bytes) else None,
-        run_id=run_id if isinstance(run_id, str) else None,
-        snapshot=_snapshot.decode(snapshot) if isinstance(snapshot, bytes) else None,
-    )
+_feedback = msgspec.json.Decoder(Feedback)
 
 
 class SqliteConversations:
-    """Stands on a database whose migrations hold `SCHEMA`."""
+    """Stands on a database whose migrations hold `SCHEMA` and `SCHEMA_2`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -79,20 +133,37 @@ class SqliteConversations:
             )
             for message in messages
         ]
+        said = [(each.message_id, text_of(each.content)) for each in messages if each.content is not None]
+        run_id = messages[-1].run_id
 
         def job(connection: sqlite3.Connection) -> None:
-            if connection.execute("SELECT 1 FROM messages WHERE run_id = ?", (messages[-1].run_id,)).fetchone():
+            known = connection.execute(
+                "SELECT deleted FROM messages JOIN conversations USING (conversation_id) WHERE run_id = ?", (run_id,)
+            ).fetchone()
+            if known is not None:
+                if known[0] is not None:
+                    raise Conflict(
+                        f"The run id {run_id} belongs to another request; choose a new one.", code="run-exists"
+                    )
                 return
-            connection.execute(
-                "INSERT INTO conversations VALUES (?,?,?,?,?,?)"
-                " ON CONFLICT (conversation_id) DO UPDATE SET updated = excluded.updated",
-                (head.conversation_id, owner, head.title, head.created, head.updated, listed),
-            )
+            is_new = not connection.execute(
+                "UPDATE conversations SET updated = ?, chosen_id = NULL WHERE conversation_id = ?",
+                (head.updated, head.conversation_id),
+            ).rowcount
+            if is_new:
+                connection.execute(
+                    "INSERT INTO conversations (conversation_id, owner, title, created, updated, listed)"
+                    " VALUES (?,?,?,?,?,?)",
+                    (head.conversation_id, owner, head.title, head.created, head.updated, listed),
+                )
+                _add_text(connection, head.conversation_id, None, head.title)
             connection.executemany(
                 "INSERT INTO messages (message_id, conversation_id, owner, parent_id, role, created, content, run_id)"
                 " VALUES (?,?,?,?,?,?,?,?)",
                 rows,
             )
+            for message_id, text in said:
+                _add_text(connection, head.conversation_id, message_id, text)
 
         return self._database.write(job)
 
@@ -100,7 +171,13 @@ class SqliteConversations:
         data = msgspec.json.encode(snapshot)
 
         def job(connection: sqlite3.Connection) -> None:
-            connection.execute("UPDATE messages SET snapshot = ? WHERE run_id = ?", (data, snapshot.run_id))
+            row = connection.execute(
+                "UPDATE messages SET snapshot = ? WHERE run_id = ? RETURNING conversation_id, message_id",
+                (data, snapshot.run_id),
+            ).fetchone()
+            if row is not None:
+                connection.execute("DELETE FROM texts WHERE message_id = ?", (row[1],))
+                _add_text(connection, row[0], row[1], snapshot.message.content)
 
         await self._database.write(job)
 
@@ -115,25 +192,46 @@ class SqliteConversations:
 
     async def message_of_run(self, run_id: str) -> StoredMessage | None:
         def job(connection: sqlite3.Connection) -> StoredMessage | None:
-            row = connection.execute(f"SELECT {_MESSAGE} FROM messages WHERE run_id = ?", (run_id,)).fetchone()
+            row = connection.execute(
+                f"SELECT {_MESSAGE} FROM messages WHERE run_id = ? AND conversation_id IN"
+                " (SELECT conversation_id FROM conversations WHERE deleted IS NULL)",
+                (run_id,),
+            ).fetchone()
             return _message(row) if row else None
 
         return await self._database.read(job)
 
-    async def list(self, owner: str, limit: int = 200) -> Sequence[ConversationHead]:
+    async def list(
+        self, owner: str, *, limit: int = LIST_LIMIT, after: Place | None = None
+    ) -> Sequence[ConversationHead]:
+        updated, conversation_id = after or _NOWHERE
+        values = {"owner": owner, "updated": updated, "id": conversation_id, "limit": limit}
+
         def job(connection: sqlite3.Connection) -> list[ConversationHead]:
-            rows = connection.execute(
-                f"SELECT {_HEAD} FROM conversations WHERE owner = ? AND listed = 1 ORDER BY updated DESC LIMIT ?",
-                (owner, limit),
-            )
+            rows = connection.execute(f"SELECT {_HEAD} FROM conversations WHERE {_BEHIND} {_ORDER}", values)
             return [_head(row) for row in rows]
+
+        return await self._database.read(job)
+
+    async def search(
+        self, owner: str, words: Sequence[str], *, limit: int = LIST_LIMIT, after: Place | None = None
+    ) -> Sequence[tuple[ConversationHead, Match]]:
+        if not words:
+            return []
+        query = " ".join(map(_quoted, words)) + "*"
+        updated, conversation_id = after or _NOWHERE
+        values = {"query": query, "owner": owner, "updated": updated, "id": conversation_id, "limit": limit}
+
+        def job(connection: sqlite3.Connection) -> list[tuple[ConversationHead, Match]]:
+            rows = connection.execute(_FIND, values).fetchall()
+            return [(_head(row[:-2]), match_in(row[-1], words, row[-2])) for row in rows]
 
         return await self._database.read(job)
 
     async def get(self, owner: str, conversation_id: str) -> tuple[ConversationHead, Sequence[StoredMessage]] | None:
         def job(connection: sqlite3.Connection) -> tuple[ConversationHead, Sequence[StoredMessage]] | None:
             row = connection.execute(
-                f"SELECT {_HEAD} FROM conversations WHERE owner = ? AND conversation_id = ?",
+                f"SELECT {_HEAD} FROM conversations WHERE owner = ? AND conversation_id = ? AND deleted IS NULL",
                 (owner, conversation_id),
             ).fetchone()
             if row is None:
@@ -147,33 +245,120 @@ class SqliteConversations:
         return await self._database.read(job)
 
     async def rename(self, owner: str, conversation_id: str, title: str) -> bool:
+        return await self._title("owner = :owner AND deleted IS NULL", conversation_id, title, owner=owner)
+
+    async def retitle(self, conversation_id: str, old: str, new: str) -> bool:
+        return await self._title("title = :old AND deleted IS NULL", conversation_id, new, old=old)
+
+    async def _title(self, condition: str, conversation_id: str, title: str, **values: str) -> bool:
         def job(connection: sqlite3.Connection) -> bool:
             updated = connection.execute(
-                "UPDATE conversations SET title = ? WHERE owner = ? AND conversation_id = ?",
-                (title, owner, conversation_id),
+                f"UPDATE conversations SET title = :title WHERE conversation_id = :id AND {condition}",
+                {"title": title, "id": conversation_id, **values},
             )
+            if updated.rowcount:
+                connection.execute(
+                    "UPDATE texts SET text = ? WHERE conversation_id = ? AND message_id IS NULL",
+                    (title, conversation_id),
+                )
             return updated.rowcount > 0
 
         return await self._database.write(job)
 
-    async def delete(self, owner: str, conversation_id: str) -> bool:
-        def job(connection: sqlite3.Connection) -> bool:
-            deleted = connection.execute(
-                "DELETE FROM conversations WHERE owner = ? AND conversation_id = ?", (owner, conversation_id)
-            )
-            return deleted.rowcount > 0
+    async def choose(self, owner: str, conversation_id: str, message_id: str) -> bool:
+        return await self._changes(
+            "UPDATE conversations SET chosen_id = :chosen WHERE owner = :owner AND conversation_id = :id"
+            " AND deleted IS NULL"
+            " AND EXISTS (SELECT 1 FROM messages WHERE message_id = :chosen AND conversation_id = :id)",
+            {"chosen": message_id, "owner": owner, "id": conversation_id},
+        )
+
+    async def rate(self, owner: str, message_id: str, feedback: Feedback | None) -> bool:
+        data = None if feedback is None else msgspec.json.encode(feedback)
+        return await self._changes(
+            "UPDATE messages SET feedback = :feedback WHERE message_id = :id AND owner = :owner AND role = 'assistant'"
+            " AND conversation_id IN (SELECT conversation_id FROM conversations WHERE deleted IS NULL)",
+            {"feedback": data, "id": message_id, "owner": owner},
+        )
+
+    async def delete(self, owner: str, conversation_id: str, when: int) -> bool:
+        return await self._changes(
+            "UPDATE conversations SET deleted = :when WHERE owner = :owner AND conversation_id = :id"
+            " AND deleted IS NULL",
+            {"when": when, "owner": owner, "id": conversation_id},
+        )
+
+    async def restore(self, owner: str, conversation_id: str) -> bool:
+        return await self._changes(
+            "UPDATE conversations SET deleted = NULL WHERE owner = :owner AND conversation_id = :id"
+            " AND deleted IS NOT NULL",
+            {"owner": owner, "id": conversation_id},
+        )
+
+    async def purge(self, deleted_until: int, unlisted_until: int) -> Sequence[str]:
+        def job(connection: sqlite3.Connection) -> list[str]:
+            doomed = connection.execute(
+                "SELECT conversation_id FROM conversations WHERE deleted <= ? UNION ALL"
+                " SELECT conversation_id FROM conversations AS c WHERE listed = 0 AND deleted IS NULL AND updated <= ?"
+                " AND NOT EXISTS (SELECT 1 FROM messages AS m WHERE m.conversation_id = c.conversation_id"
+                " AND run_id IS NOT NULL AND snapshot IS NULL)",
+                (deleted_until, unlisted_until),
+            ).fetchall()
+            runs: list[str] = []
+            for row in doomed:
+                rows = connection.execute(
+                    "SELECT run_id FROM messages WHERE conversation_id = ? AND run_id IS NOT NULL", row
+                )
+                runs += [run_id for (run_id,) in rows]
+                connection.execute("DELETE FROM conversations WHERE conversation_id = ?", row)
+            return runs
 
         return await self._database.write(job)
+
+    async def _changes(self, statement: str, values: dict[str, object]) -> bool:
+        return await self._database.write(lambda connection: connection.execute(statement, values).rowcount > 0)
 
     async def close(self) -> None:
         """Leaves the database open: it is shared, and closed by who made it."""
 
 
+def _add_text(connection: sqlite3.Connection, conversation_id: str, message_id: str | None, text: str) -> None:
+    """Makes a text of a listed conversation findable."""
+    if text:
+        connection.execute(
+            "INSERT INTO texts (conversation_id, message_id, text)"
+            " SELECT conversation_id, ?, ? FROM conversations WHERE conversation_id = ? AND listed = 1",
+            (message_id, text, conversation_id),
+        )
+
+
+def _quoted(word: str) -> str:
+    """As an FTS5 string (https://sqlite.org/fts5.html#fts5_strings); inside, nothing has a meaning of its own."""
+    return '"' + word.replace("\x00", "").replace('"', '""') + '"'
+
+
+def _message(row: Sequence[object]) -> StoredMessage:
+    message_id, conversation_id, owner, role, created, parent_id, content, run_id, snapshot, feedback = row
+    return StoredMessage(
+        message_id=str(message_id),
+        conversation_id=str(conversation_id),
+        owner=str(owner),
+        role="user" if role == "user" else "assistant",
+        created=int(str(created)),
+        parent_id=parent_id if isinstance(parent_id, str) else None,
+        content=_content.decode(content) if isinstance(content, bytes) else None,
+        run_id=run_id if isinstance(run_id, str) else None,
+        snapshot=_snapshot.decode(snapshot) if isinstance(snapshot, bytes) else None,
+        feedback=_feedback.decode(feedback) if isinstance(feedback, bytes) else None,
+    )
+
+
 def _head(row: Sequence[object]) -> ConversationHead:
-    conversation_id, title, created, updated = row
+    conversation_id, title, created, updated, chosen_id = row
     return ConversationHead(
         conversation_id=str(conversation_id),
         title=str(title),
         created=int(str(created)),
         updated=int(str(updated)),
+        chosen_id=chosen_id if isinstance(chosen_id, str) else None,
     )

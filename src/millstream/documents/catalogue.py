@@ -64,6 +64,11 @@ class Opened(msgspec.Struct, frozen=True):
     passages: list[Span]
 
 
+class Beginning(msgspec.Struct, frozen=True):
+    title: str
+    text: str
+
+
 class Place(msgspec.Struct, frozen=True):
     """Where a document's file is. `location` never leaves the server."""
 
@@ -117,6 +122,16 @@ class Catalogue:
     async def passage(self, document_id: str, owner: str, n: int) -> Span:
         """Where passage n is. Raises NotFound."""
         return await self._read(lambda connection: _passage(connection, document_id, owner, n))
+
+    async def beginnings(self, owner: str, limit: int, characters: int) -> list[Beginning]:
+        """How the documents begin that were changed last."""
+        query = (
+            "SELECT d.title, substr(t.text, 1, ?) FROM documents AS d "
+            "JOIN texts AS t ON t.document = d.id AND t.start = 0 "
+            "WHERE d.owner = ? AND d.state = 'ready' ORDER BY d.modified DESC, d.uri LIMIT ?"
+        )
+        values = (characters, owner, limit)
+        return await self._read(lambda connection: [Beginning(*row) for row in connection.execute(query, values)])
 
     async def place(self, document_id: str, owner: str) -> Place:
         """Raises NotFound."""

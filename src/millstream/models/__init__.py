@@ -14,6 +14,7 @@ from millstream.events import FinishReason
 from millstream.search import Passage
 
 Role = Literal["system", "user", "assistant"]
+ReasoningEffort = Literal["minimal", "low", "medium", "high"]
 
 
 class ChatMessage(msgspec.Struct, frozen=True):
@@ -42,7 +43,7 @@ class ModelOptions(msgspec.Struct, frozen=True, omit_defaults=True):
 
     temperature: float | None = None
     max_output_tokens: int | None = None
-    reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None
+    reasoning_effort: ReasoningEffort | None = None
     paced: bool = True
 
 

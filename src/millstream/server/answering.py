@@ -16,4 +16,5 @@ def create_rag(search: Search, model: ChatModel, settings: Settings) -> RagAnswe
         settings.prompts,
         prompt_tokens=settings.prompt_tokens,
         reach=reach_of(settings.embedder),
+        show_prompts=settings.show_prompts,
     )

@@ -20,6 +20,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from millstream import __version__
 from millstream.answers.adapt import AnyAnswer, as_answer
 from millstream.answers.chat import ChatAnswer
+from millstream.answers.prompt import Prompts
+from millstream.answers.title import Titles
 from millstream.conversations import sqlite as conversations_sqlite
 from millstream.database import Database
 from millstream.documents.library import Library
@@ -41,11 +43,11 @@ from millstream.server.guard import Guard
 from millstream.server.identity import Identify
 from millstream.server.problem import on_error, problem, problem_of
 from millstream.server.reading import create_pool
-from millstream.server.routes import conversations, documents, runs, status, websocket
+from millstream.server.routes import conversations, documents, plain, runs, status, websocket
 from millstream.server.settings import Settings, load_settings, provider_environment
 from millstream.supervisor import Registered, Supervisor
 
-MIGRATIONS = (logs_sqlite.SCHEMA + conversations_sqlite.SCHEMA,)
+MIGRATIONS = (logs_sqlite.SCHEMA + conversations_sqlite.SCHEMA, conversations_sqlite.SCHEMA_2)
 
 logger = logging.getLogger("millstream")
 
@@ -81,18 +83,25 @@ class Millstream:
     # Answers
 
     @overload
-    def answer(self, function: A, *, name: str = ..., model: str = ...) -> A: ...
+    def answer(self, function: A, *, name: str = ..., model: str = ..., label: str = ...) -> A: ...
     @overload
-    def answer(self, function: None = None, *, name: str = ..., model: str = ...) -> Callable[[A], A]: ...
+    def answer(
+        self, function: None = None, *, name: str = ..., model: str = ..., label: str = ...
+    ) -> Callable[[A], A]: ...
 
-    def answer(self, function: A | None = None, *, name: str = "default", model: str = "") -> A | Callable[[A], A]:
+    def answer(
+        self, function: A | None = None, *, name: str = "default", model: str = "", label: str = ""
+    ) -> A | Callable[[A], A]:
         """Registers an answer: an async function of a Run, or a generator of strings; also as a decorator.
 
-        `model` is what `run.started` names. Raises ConfigurationError when it is neither.
+        `model` is what `run.started` names, `label` what people are offered. Raises ConfigurationError when it is
+        neither.
         """
 
         def register(function: A) -> A:
-            self.answers[name] = Registered(as_answer(function), model or name)
+            self.answers[name] = Registered(
+                as_answer(function), model or name, label or name.replace("_", " ").capitalize()
+            )
             return function
 
         return register if function is None else register(function)
@@ -137,13 +146,19 @@ class Millstream:
                 opened.push_async_callback(index.close)
                 library = Library(index, create_pool(settings), watch_s=settings.watch_seconds)
                 opened.push_async_callback(library.close)
+                store = conversations_sqlite.SqliteConversations(database)
+                titles = Titles(store, model, Prompts(settings.prompts))
+                opened.push_async_callback(titles.close)
                 supervisor = Supervisor(
                     MemoryLog() if settings.log == "memory" else logs_sqlite.SqliteLog(database),
-                    conversations_sqlite.SqliteConversations(database),
+                    store,
                     self._with_built_in(model, index),
                     when_unread=settings.when_unread,
                     events_kept_s=settings.events_kept_hours * 3600,
+                    deleted_kept_s=settings.deleted_kept_hours * 3600,
+                    unlisted_kept_s=settings.unlisted_kept_hours * 3600,
                     max_running=settings.max_running,
+                    answered=titles.answered if settings.titles == "model" else None,
                 )
                 await supervisor.open(alone=True)
                 library.open()
@@ -157,8 +172,10 @@ class Millstream:
 
     def _with_built_in(self, model: ChatModel, index: SqliteIndex) -> Mapping[str, Registered]:
         """The registered answers, also those to come, and behind them the built-in ones over this model and index."""
-        rag = Registered(as_answer(create_rag(index, model, self.settings)), model.name)
-        chat = Registered(as_answer(ChatAnswer(model, self.settings.prompts, self.settings.prompt_tokens)), model.name)
+        settings = self.settings
+        rag = Registered(as_answer(create_rag(index, model, settings)), model.name, "Your documents")
+        chatting = ChatAnswer(model, settings.prompts, settings.prompt_tokens, show_prompts=settings.show_prompts)
+        chat = Registered(as_answer(chatting), model.name, "Without documents")
         built_in = {"rag": rag, "chat": chat, "recording": Registered(recording_answer, "recording"), "default": rag}
         self.offered = ChainMap(self.answers, built_in)
         return self.offered
@@ -250,6 +267,7 @@ def _routed(settings: Settings) -> Starlette:
             *documents.routes,
             *status.routes,
             *websocket.routes,
+            *plain.routes,
             *page.routes,
         ],
         middleware=_middleware(settings),
@@ -263,9 +281,10 @@ def _middleware(settings: Settings) -> list[Middleware]:
         cors = Middleware(
             CORSMiddleware,
             allow_origins=list(settings.origins),
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["authorization", "content-type", "last-event-id"],
-            expose_headers=["Millstream-Run", "Retry-After"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["authorization", "content-type", "last-event-id", "range"],
+            # Without the last ones a page elsewhere cannot read a PDF in parts.
+            expose_headers=["Millstream-Run", "Retry-After", "Content-Disposition", "Accept-Ranges", "Content-Range"],
         )
         middleware.append(cors)
     return middleware

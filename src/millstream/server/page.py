@@ -1,12 +1,16 @@
 """The built page: static files under a strict Content-Security-Policy."""
 
+import asyncio
+import re
 from importlib.resources import files
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
+
+from millstream.server.plain import NOSCRIPT
 
 PAGE = Path(str(files("millstream"))) / "page"
 
@@ -20,7 +24,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "connect-src 'self'",
         "font-src 'self'",
         "base-uri 'none'",
-        "form-action 'none'",
+        "form-action 'self'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
         "trusted-types 'none'",
@@ -30,10 +34,11 @@ CONTENT_SECURITY_POLICY = "; ".join(
 PAGE_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # without an origin the form of the `noscript` would be nobody's
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 # The built files carry a hash of their content in their names; the page itself is asked for anew each time.
+_NOSCRIPT = re.compile("<noscript>.*?</noscript>", re.DOTALL)
 _FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -45,7 +50,13 @@ async def page(request: Request) -> Response:
             "web/ has not run). The API under api/ works without it.\n",
             status_code=503,
         )
-    return FileResponse(index, headers={**PAGE_HEADERS, "Cache-Control": "no-cache"})
+    html = with_form(await asyncio.to_thread(index.read_text, "utf-8"))
+    return HTMLResponse(html, headers={**PAGE_HEADERS, "Cache-Control": "no-cache"})
+
+
+def with_form(html: str) -> str:
+    """The page with a form for who has no JavaScript."""
+    return _NOSCRIPT.sub(f"<noscript>{NOSCRIPT}</noscript>", html)
 
 
 class _Asset:

@@ -1,22 +1,30 @@
 """Settings: environment variables `MILLSTREAM_*`, then `.env`, then flags, in that rising order."""
 
+import logging
 import math
 import os
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from millstream.errors import ConfigurationError
+from millstream.models import ReasoningEffort
+
+logger = logging.getLogger("millstream")
 
 ENV_FILE = ".env"
 
 # RFC 6454, section 6.2: a scheme and a host, a port if it is not the scheme's own; "null" and "*" are none.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*]+\Z")
+
+_PREFIX = "MILLSTREAM_"
+_OF_INSTALLATION = frozenset({"MILLSTREAM_SKIP_PAGE"})
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -25,7 +33,7 @@ class Settings(BaseSettings):
     """Every field is the setting `MILLSTREAM_` + its name in capitals; durations are seconds unless they say so."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MILLSTREAM_",
+        env_prefix=_PREFIX,
         env_file=ENV_FILE,
         env_ignore_empty=True,
         extra="ignore",
@@ -46,8 +54,20 @@ class Settings(BaseSettings):
     origins: Names = Field((), description="Origins of other sites whose pages may use the API, separated by commas.")
     sources: int = Field(5, ge=1, le=50, description="How many passages an answer is given at most.")
     prompt_tokens: int = Field(12_000, ge=1000, description="What a prompt may take, the question itself apart.")
+    max_sources: int = Field(50, ge=1, le=50, description="How many passages a client may ask for at most.")
+    max_temperature: float = Field(2, ge=0, le=2, description="The highest temperature that a client may ask for.")
+    efforts: Names = Field(
+        ("minimal", "low", "medium", "high"),
+        description="The reasoning efforts that a client may ask for, separated by commas; `none` for no choice.",
+    )
+    show_prompts: bool = Field(False, description="Whether readers may see what the model was asked.")
+    titles: Literal["model", "question"] = Field(
+        "model", description="What names a conversation: the model, after the first answer, or its first question."
+    )
     prompts: Path | None = Field(None, description="Folder whose files replace the built-in prompts of the same name.")
     events_kept_hours: float = Field(24, gt=0, description="How long a run's events are kept after its end.")
+    deleted_kept_hours: float = Field(24, ge=0, description="How long a deleted conversation can be restored.")
+    unlisted_kept_hours: float = Field(720, gt=0, description="How long answers to `messages` are kept.")
     heartbeat: float = Field(15, gt=0, description="A stream silent for so long is sent a heartbeat.")
     drain: float = Field(30, ge=0, description="After SIGTERM, running answers get so long to end by themselves.")
     connect_timeout: float = Field(10, gt=0, description="A model must accept the connection within this.")
@@ -70,7 +90,7 @@ class Settings(BaseSettings):
     uploads: int = Field(1000, ge=0, description="How many uploaded documents an owner may have; 0 for no uploads.")
     watch_seconds: float = Field(2, gt=0, description="With `--watch`: how often to look whether files have changed.")
 
-    @field_validator("hosts", "origins", "readers", mode="before")
+    @field_validator("hosts", "origins", "readers", "efforts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -83,6 +103,21 @@ class Settings(BaseSettings):
             if not _ORIGIN.match(origin):
                 raise ValueError(f"{origin!r} is not an origin; write it as https://name or https://name:port")
         return origins
+
+    @field_validator("efforts")
+    @classmethod
+    def _known_efforts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        efforts = get_args(ReasoningEffort)
+        if unknown := [effort for effort in value if effort not in efforts and value != ("none",)]:
+            raise ValueError(f"{unknown[0]!r} is no reasoning effort; there are: {', '.join(efforts)}, or `none`")
+        return tuple(effort for effort in efforts if effort in value)
+
+    @field_validator("max_sources")
+    @classmethod
+    def _room_for_the_usual(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("sources", 0):
+            raise ValueError("must not be less than MILLSTREAM_SOURCES")
+        return value
 
     @field_validator("when_unread", mode="before")
     @classmethod
@@ -116,18 +151,31 @@ class Settings(BaseSettings):
 
 
 def load_settings(**flags: Any) -> Settings:
-    """Settings with the flags that are not None. Raises ConfigurationError that names the variable or the flag."""
+    """Settings with the flags that are not None. Raises ConfigurationError that names the variable or the flag.
+
+    A variable that looks like a setting and is none is warned of, with the setting that is nearest to it.
+    """
     unknown = sorted(flags.keys() - Settings.model_fields.keys())
     if unknown:
         raise ConfigurationError(f"There is no setting {unknown[0]!r}; there are: {', '.join(Settings.model_fields)}.")
     try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})
+        settings = Settings(**{name: value for name, value in flags.items() if value is not None})
+        _warn_of_mistyped(provider_environment())
+        return settings
     except ValidationError as error:
         first = error.errors()[0]
-        name = f"MILLSTREAM_{str(first['loc'][0]).upper()}"
+        name = f"{_PREFIX}{str(first['loc'][0]).upper()}"
         raise ConfigurationError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"The file {ENV_FILE} is not UTF-8 text.") from error
+
+
+def _warn_of_mistyped(variables: Mapping[str, str]) -> None:
+    settings = [f"{_PREFIX}{name.upper()}" for name in Settings.model_fields]
+    for name in sorted(variables):
+        if name.upper().startswith(_PREFIX) and name.upper() not in {*settings, *_OF_INSTALLATION}:
+            nearest = get_close_matches(name.upper(), settings, n=1, cutoff=0)[0]
+            logger.warning("%s is no setting and is passed over; the nearest is %s.", name, nearest)
 
 
 def provider_environment() -> Mapping[str, str]:

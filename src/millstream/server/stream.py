@@ -6,7 +6,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from millstream.errors import MODEL_ERROR_STATUS, Unavailable
+from millstream.errors import Unavailable, status_of
 from millstream.events import encode_json
 from millstream.follower import Cut, Follower
 from millstream.server.problem import problem
@@ -58,6 +58,11 @@ class Reader:
         self._follower.nudge()
 
 
+async def send_head(send: Send, framing: Framing, headers: list[tuple[bytes, bytes]]) -> None:
+    media_type = [(b"content-type", framing.media_type.encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": media_type + STREAM_HEADERS + headers})
+
+
 async def send_stream(
     receive: Receive,
     send: Send,
@@ -67,8 +72,7 @@ async def send_stream(
     headers: list[tuple[bytes, bytes]],
 ) -> None:
     """Writes the run until its terminal event, or until the client leaves."""
-    media_type = [(b"content-type", framing.media_type.encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": media_type + STREAM_HEADERS + headers})
+    await send_head(send, framing, headers)
     reader = Reader(receive, follower, heartbeat_s)
     try:
         first = follower.cursor + 1
@@ -134,14 +138,9 @@ def whole_response(snapshot: Snapshot) -> Response:
     if error is None:
         return Response(encode_json(snapshot), 200, {"Cache-Control": "no-store"}, "application/json")
     return problem(
-        failure_status(error.code),
+        error.status or status_of(error.code),
         error.code,
         error.message,
         retry_after=error.retry_after,
         extra={**msgspec.to_builtins(snapshot), "retryable": error.retryable},
     )
-
-
-def failure_status(code: str) -> int:
-    """The HTTP status of a run that failed with `code`."""
-    return MODEL_ERROR_STATUS.get(code, 503 if code == "interrupted" else 500)

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { LineSplitter } from "../../core/lines";
+import { LineSplitter, SseSplitter } from "../../core/lines";
 import { inPieces } from "./pieces";
 
 function split(bytes: Uint8Array, cuts: number[]): { lines: string[]; unfinished: boolean } {
@@ -38,5 +38,25 @@ describe("LineSplitter", () => {
     const piece = new TextEncoder().encode("x".repeat(10));
     for (let i = 0; i < 200_000; i++) splitter.feed(piece);
     expect(splitter.feed(new TextEncoder().encode("\n"))[0]).toHaveLength(2_000_000);
+  });
+});
+
+describe("SseSplitter", () => {
+  it("gives the data of each event, however the bytes are cut", () => {
+    const events = fc.array(fc.string({ unit: "grapheme", minLength: 1 }).map((data) => data.replaceAll(/[\r\n]/g, " ")));
+    fc.assert(
+      fc.property(events, fc.array(fc.nat(400)), (data, cuts) => {
+        const written = data.map((one, i) => `: ping\nid: ${i}\ndata: ${one}\n\n`).join("");
+        const splitter = new SseSplitter();
+        const pieces = inPieces(new TextEncoder().encode(written), cuts);
+        expect(pieces.flatMap((piece) => splitter.feed(piece))).toEqual(data);
+      }),
+    );
+  });
+
+  it("reads what the specification allows besides", () => {
+    const splitter = new SseSplitter();
+    const written = "\nevent: x\ndata:one\ndata: two\n\n:\n\nid: 3\n\ndata: three\r\n\r\ndata: cut";
+    expect(splitter.feed(new TextEncoder().encode(written))).toEqual(["one\ntwo", "three"]);
   });
 });

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Api, Refusal } from "../../core/api";
+import { Transports } from "../../core/buffering";
 import { type AnyEvent, isTerminal } from "../../core/events";
 import { emptySnapshot, fold, type Snapshot } from "../../core/fold";
 import { followRun, startRun, type Update, wholeRun } from "../../core/reader";
@@ -49,7 +50,7 @@ describe("a run that is started and followed", () => {
       fc.asyncProperty(anyRun, fc.array(fate, { maxLength: 8 }), async (events, fates) => {
         const server = new LogServer(events, fates);
         const { seen, snapshot } = await assembled(
-          startRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(20_000), NEVER),
+          startRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(7_600), NEVER),
         );
         expect(seen).toEqual(events);
         expect(snapshot).toEqual(server.snapshot());
@@ -60,14 +61,14 @@ describe("a run that is started and followed", () => {
 
   it("asks for what comes after the last event it has, not for everything again", async () => {
     const server = new LogServer(RUN, [{ pieces: [], breaksAfter: frames(RUN.slice(0, 3)).length + 1 }]);
-    await assembled(startRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(20_000), NEVER));
+    await assembled(startRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(7_600), NEVER));
     expect(server.requests).toEqual(["POST api/runs", "GET api/runs/r1/events?after=3"]);
   });
 
   it("repeats the start under the same id when not one event has come", async () => {
     const server = new LogServer(RUN, [{ pieces: [], refused: true }, { pieces: [], breaksAfter: 10 }]);
     const { seen } = await assembled(
-      startRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(20_000), NEVER),
+      startRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(7_600), NEVER),
     );
     expect(server.requests).toEqual(["POST api/runs", "POST api/runs", "POST api/runs"]);
     expect(seen).toEqual(RUN);
@@ -77,14 +78,14 @@ describe("a run that is started and followed", () => {
     const server = new LogServer(RUN);
     server.instead.push(problem(503, "draining"));
     await expect(
-      assembled(startRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(20_000), NEVER)),
+      assembled(startRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(7_600), NEVER)),
     ).rejects.toThrow(new Refusal({ title: "No", status: 503, detail: "No: draining.", code: "draining" }));
   });
 });
 
 describe("a run whose answer is wanted whole", () => {
   const ask = (server: LogServer) =>
-    assembled(wholeRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(20_000), NEVER));
+    assembled(wholeRun(new Api("", server.fetch), { run_id: "r1", question: "?" }, new Clock(7_600), NEVER));
 
   it("attaches to the same run again after a lost connection", async () => {
     const server = new LogServer(RUN);
@@ -117,7 +118,7 @@ describe("a run whose answer is wanted whole", () => {
 describe("a run that is followed from a cursor", () => {
   it("starts again from the snapshot when the cursor is ahead of the log", async () => {
     const server = new LogServer(RUN);
-    const { snapshot, kinds } = await assembled(followRun(new Api("", server.fetch), "r1", 99, new Clock(20_000), NEVER));
+    const { snapshot, kinds } = await assembled(followRun(new Api("", server.fetch), "r1", 99, new Clock(7_600), NEVER));
     expect(kinds).toEqual(["snapshot"]);
     expect(snapshot).toEqual(server.snapshot());
   });
@@ -125,7 +126,7 @@ describe("a run that is followed from a cursor", () => {
   it("uses the snapshot when the events are gone", async () => {
     const server = new LogServer(RUN);
     server.instead.push(problem(410, "gone"));
-    const { snapshot } = await assembled(followRun(new Api("", server.fetch), "r1", 2, new Clock(20_000), NEVER));
+    const { snapshot } = await assembled(followRun(new Api("", server.fetch), "r1", 2, new Clock(7_600), NEVER));
     expect(snapshot).toEqual(server.snapshot());
   });
 
@@ -136,7 +137,7 @@ describe("a run that is followed from a cursor", () => {
       new Response(frames([RUN[0], RUN[1], RUN[3]].filter((event) => event !== undefined))),
       Response.json(sofar.reduce(fold, emptySnapshot("r1"))),
     );
-    const { snapshot, seen } = await assembled(followRun(new Api("", server.fetch), "r1", 0, new Clock(20_000), NEVER));
+    const { snapshot, seen } = await assembled(followRun(new Api("", server.fetch), "r1", 0, new Clock(7_600), NEVER));
     expect(seen).toEqual([RUN[0], RUN[1], RUN[4], RUN[5]]);
     expect(snapshot).toEqual(server.snapshot());
   });
@@ -144,13 +145,13 @@ describe("a run that is followed from a cursor", () => {
   it("uses the snapshot when a line is damaged", async () => {
     const server = new LogServer(RUN);
     server.instead.push(new Response("<html>gateway</html>\n"));
-    const { snapshot } = await assembled(followRun(new Api("", server.fetch), "r1", 0, new Clock(20_000), NEVER));
+    const { snapshot } = await assembled(followRun(new Api("", server.fetch), "r1", 0, new Clock(7_600), NEVER));
     expect(snapshot).toEqual(server.snapshot());
   });
 
   it("reads the snapshot when the server says that nothing more will come", async () => {
     const server = new LogServer(RUN);
-    const { snapshot } = await assembled(followRun(new Api("", server.fetch), "r1", 6, new Clock(20_000), NEVER));
+    const { snapshot } = await assembled(followRun(new Api("", server.fetch), "r1", 6, new Clock(7_600), NEVER));
     expect(snapshot.state).toBe("finished");
   });
 
@@ -158,7 +159,7 @@ describe("a run that is followed from a cursor", () => {
     const server = new LogServer(RUN);
     server.instead.push(problem(404, "not-found"));
     await expect(
-      assembled(followRun(new Api("", server.fetch), "r1", 0, new Clock(20_000), NEVER)),
+      assembled(followRun(new Api("", server.fetch), "r1", 0, new Clock(7_600), NEVER)),
     ).rejects.toThrow("No: not-found.");
   });
 
@@ -170,7 +171,7 @@ describe("a run that is followed from a cursor", () => {
         { status: 429, headers: { "content-type": "application/problem+json" } },
       ),
     );
-    const clock = new Clock(20_000);
+    const clock = new Clock(7_600);
     await assembled(followRun(new Api("", server.fetch), "r1", 1, clock, NEVER));
     expect(clock.waits).toContain(3000);
   });
@@ -179,9 +180,9 @@ describe("a run that is followed from a cursor", () => {
     const dead: Fate = { pieces: [], refused: true };
     const oneMore: Fate = { pieces: [], breaksAfter: frames(RUN.slice(1, 2)).length + 1 };
     const server = new LogServer(RUN, [dead, dead, dead, oneMore]);
-    const clock = new Clock(20_000);
+    const clock = new Clock(7_600);
     await assembled(followRun(new Api("", server.fetch), "r1", 1, clock, NEVER));
-    const backoffs = clock.waits.filter((wait) => wait < 20_000);
+    const backoffs = clock.waits.filter((wait) => wait < 7_600);
     expect(backoffs).toEqual([125, 250, 500, 125]);
   });
 
@@ -192,7 +193,7 @@ describe("a run that is followed from a cursor", () => {
     expect((await updates.next()).value).toEqual({ kind: "resuming", attempt: 1 });
     const next = updates.next();
     clock.wake();
-    expect((await next).value).toEqual({ kind: "connected" });
+    expect((await next).value).toEqual({ kind: "connected", transport: "ndjson" });
     await updates.return();
     expect(clock.watchers).toBe(0);
   });
@@ -236,11 +237,176 @@ describe("a run that is followed from a cursor", () => {
   });
 });
 
+describe.each(["ndjson", "sse", "websocket"] as const)("a run that is read by %s", (transport) => {
+  const read = (server: LogServer, after?: number, headers = {}) => {
+    const api = new Api("", server.fetch, () => headers, server.socket);
+    const transports = new Transports([transport]);
+    return assembled(
+      after === undefined
+        ? startRun(api, { run_id: "r1", question: "?" }, new Clock(7_600), NEVER, transports)
+        : followRun(api, "r1", after, new Clock(7_600), NEVER, transports),
+    );
+  };
+
+  it("is the same run", async () => {
+    await fc.assert(
+      fc.asyncProperty(anyRun, fc.array(fate, { maxLength: 4 }), async (events, fates) => {
+        const { seen } = await read(new LogServer(events, fates));
+        expect(seen).toEqual(events);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it("goes on after a cursor", async () => {
+    expect((await read(new LogServer(RUN), 3)).seen).toEqual(RUN.slice(3));
+  });
+});
+
+describe("a WebSocket", () => {
+  const open = (socket: (address: string) => WebSocket, fetch: typeof globalThis.fetch = new LogServer(RUN).fetch) =>
+    assembled(
+      followRun(
+        new Api("", fetch, () => ({ Authorization: "Bearer t0ken" }), socket),
+        "r1",
+        0,
+        new Clock(7_600),
+        NEVER,
+        new Transports(["websocket"]),
+      ),
+    );
+
+  it("says who asks before it asks", async () => {
+    const server = new LogServer(RUN);
+    await open(server.socket);
+    expect(server.requests).toEqual([
+      "WS api/ws",
+      '{"op":"auth","token":"t0ken"}',
+      '{"op":"follow","id":"run","run_id":"r1","after":0}',
+    ]);
+  });
+
+  it("passes a refusal on", async () => {
+    const refusing = (): WebSocket => {
+      const socket = new EventTarget() as WebSocket;
+      const error = { status: 404, code: "not-found", message: "There is no such run." };
+      socket.send = () => {
+        socket.dispatchEvent(new MessageEvent("message", { data: JSON.stringify({ id: "run", error }) }));
+      };
+      socket.close = () => undefined;
+      queueMicrotask(() => socket.dispatchEvent(new Event("open")));
+      return socket;
+    };
+    await expect(open(refusing)).rejects.toThrow("There is no such run.");
+  });
+});
+
+describe("a proxy that holds events back", () => {
+  /** A token every 100 ms. */
+  const SLOW = numbered([
+    STARTED,
+    ...Array.from({ length: 60 }, () => ({ type: "text.delta", text: "word " }) as const),
+    { type: "run.finished" },
+  ]).map((event) => ({ ...event, at: event.seq * 100 }));
+
+  /** Serves NDJSON in pieces of so many events; SSE and WebSocket as it should be. */
+  function held(lump: number, also: readonly string[] = []) {
+    const server = new LogServer(SLOW);
+    const fetch: typeof globalThis.fetch = (input, init) => {
+      const form = new Headers(init?.headers).get("accept") ?? "";
+      if (form !== "application/x-ndjson" && !also.includes(form)) return server.fetch(input, init);
+      server.requests.push(`held ${form}`);
+      const pieces = Array.from({ length: Math.ceil(SLOW.length / lump) }, (_, i) => SLOW.slice(i * lump, (i + 1) * lump));
+      const body = new ReadableStream<Uint8Array>({
+        pull(controller) {
+          const piece = pieces.shift();
+          if (piece) controller.enqueue(frames(piece));
+          else controller.close();
+        },
+      });
+      return Promise.resolve(new Response(body));
+    };
+    return { server, api: new Api("", fetch, () => ({}), server.socket) };
+  }
+
+  it("is noticed by the second lump, and the rest is read another way", async () => {
+    const { server, api } = held(20);
+    const { seen, kinds } = await assembled(
+      startRun(api, { run_id: "r1", question: "?" }, new Clock(7_600), NEVER, new Transports(["ndjson", "websocket"])),
+    );
+    expect(seen).toEqual(SLOW);
+    expect(kinds.filter((kind) => kind !== "events")).toEqual(["connected", "fallback", "connected"]);
+    expect(server.requests.slice(0, 2)).toEqual(["held application/x-ndjson", "WS api/ws"]);
+  });
+
+  it("is remembered for the next run when the whole answer came in one piece", async () => {
+    const { server, api } = held(100);
+    const transports = new Transports();
+    const request = { run_id: "r1", question: "?" };
+    await assembled(startRun(api, request, new Clock(7_600), NEVER, transports));
+    expect(transports.current).toBe("sse");
+    server.requests.length = 0;
+    await assembled(startRun(api, request, new Clock(7_600), NEVER, transports));
+    expect(server.requests).toEqual(["POST api/runs"]);
+  });
+
+  it("is said once when there is no other way", async () => {
+    const { api } = held(20);
+    const { seen, kinds } = await assembled(
+      startRun(api, { run_id: "r1", question: "?" }, new Clock(7_600), NEVER, new Transports(["ndjson"])),
+    );
+    expect(seen).toEqual(SLOW);
+    expect(kinds.filter((kind) => kind === "fallback")).toHaveLength(1);
+  });
+
+  it("is found out when it lets nothing at all through", async () => {
+    const server = new LogServer(SLOW);
+    const clock = new Clock(7_600);
+    const fetch: typeof globalThis.fetch = (_, init) => Promise.resolve(new Response(silent(new Uint8Array(), init?.signal)));
+    const updates = startRun(
+      new Api("", fetch, () => ({}), server.socket),
+      { run_id: "r1", question: "?" },
+      clock,
+      NEVER,
+      new Transports(["ndjson", "websocket"]),
+    );
+    await updates.next();
+    const next = assembled(updates);
+    await new Promise((resolve) => setTimeout(resolve));
+    clock.advance(8_000);
+    const { seen, kinds } = await next;
+    expect(seen).toEqual(SLOW);
+    expect(kinds).toEqual(["connected", "events", "fallback"]);
+  });
+
+  it("is not suspected when the page comes back to a run that has been going on", async () => {
+    const server = new LogServer(SLOW);
+    const { kinds } = await assembled(followRun(new Api("", server.fetch), "r1", 0, new Clock(7_600), NEVER));
+    expect(kinds).toEqual(["connected", "events"]);
+  });
+
+  it("goes back to what worked when the other way cannot be had", async () => {
+    const { server, api } = held(20);
+    const transports = new Transports(["ndjson", "websocket"]);
+    const closed = (): WebSocket => {
+      const socket = new EventTarget() as WebSocket;
+      socket.close = () => undefined;
+      queueMicrotask(() => socket.dispatchEvent(new Event("close")));
+      return socket;
+    };
+    api.openSocket = closed;
+    const { seen } = await assembled(startRun(api, { run_id: "r1", question: "?" }, new Clock(7_600), NEVER, transports));
+    expect(seen).toEqual(SLOW);
+    expect(transports.current).toBe("ndjson");
+    expect(server.requests.length).toBeGreaterThan(1);
+  });
+});
+
 /** Sends `bytes` and then nothing, until the request is aborted. */
 function silent(bytes: Uint8Array, signal?: AbortSignal | null): ReadableStream<Uint8Array> {
   return new ReadableStream({
     start(controller) {
-      controller.enqueue(bytes);
+      if (bytes.length > 0) controller.enqueue(bytes);
       signal?.addEventListener("abort", () => controller.error(signal.reason));
     },
   });

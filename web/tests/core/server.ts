@@ -32,6 +32,12 @@ export class LogServer {
     private readonly fates: Fate[] = [],
   ) {}
 
+  /** The socket's side of the same log: every connection gives all there is after the cursor. */
+  readonly socket = (address: string): WebSocket => {
+    this.requests.push(`WS ${address}`);
+    return new LogSocket(this.events, this.requests) as unknown as WebSocket;
+  };
+
   readonly fetch: typeof globalThis.fetch = (input, init) => {
     const url = input as string;
     this.requests.push(`${init?.method ?? "GET"} ${url}`);
@@ -45,7 +51,8 @@ export class LogServer {
     if (after > this.events.length) return Promise.resolve(problem(409, "cursor-ahead"));
     if (after === this.events.length) return Promise.resolve(new Response(null, { status: 204 }));
     const from = Math.max(0, after - (fate.repeats ?? 0));
-    return Promise.resolve(stream(this.events.slice(from), fate));
+    const sse = new Headers(init?.headers).get("accept") === "text/event-stream";
+    return Promise.resolve(stream(this.events.slice(from), fate, sse));
   };
 
   snapshot(): unknown {
@@ -59,8 +66,37 @@ export function frames(events: readonly AnyEvent[]): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(events.map((event) => JSON.stringify(event) + "\n").join("\n"));
 }
 
-function stream(events: readonly AnyEvent[], fate: Fate): Response {
-  const whole = frames(events);
+function sseFrames(events: readonly AnyEvent[]): Uint8Array<ArrayBuffer> {
+  const written = events.map((event) => `id: ${event.seq}\ndata: ${JSON.stringify(event)}\n\n`);
+  return new TextEncoder().encode(written.join(": ping\n"));
+}
+
+/** As much of a WebSocket as a reader uses. */
+class LogSocket extends EventTarget {
+  constructor(
+    private readonly events: readonly AnyEvent[],
+    private readonly sent: string[],
+  ) {
+    super();
+    queueMicrotask(() => this.dispatchEvent(new Event("open")));
+  }
+
+  send(frame: string): void {
+    this.sent.push(frame);
+    const { op, id, after } = JSON.parse(frame) as { op: string; id: string; after?: number };
+    if (op === "auth") return;
+    for (const event of this.events.slice(after ?? 0)) {
+      queueMicrotask(() => this.dispatchEvent(new MessageEvent("message", { data: JSON.stringify({ id, event }) })));
+    }
+  }
+
+  close(): void {
+    queueMicrotask(() => this.dispatchEvent(new Event("close")));
+  }
+}
+
+function stream(events: readonly AnyEvent[], fate: Fate, sse: boolean): Response {
+  const whole = sse ? sseFrames(events) : frames(events);
   const broken = fate.breaksAfter !== undefined;
   const pieces = inPieces(whole.slice(0, fate.breaksAfter), fate.pieces);
   const body = new ReadableStream<Uint8Array>({

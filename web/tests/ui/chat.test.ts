@@ -2,8 +2,10 @@ import { describe, expect, it } from "vitest";
 import { Api } from "../../core/api";
 import { emptySnapshot, fold } from "../../core/fold";
 import { Chat } from "../../ui/chat";
+import { Desk } from "../../ui/options";
 import { numbered } from "../core/arbitraries";
 import { Clock, frames, problem } from "../core/server";
+import { memory, nobody } from "./host";
 
 const started = (runId: string) => ({
   type: "run.started" as const,
@@ -38,12 +40,9 @@ describe("an answer whose server died", () => {
       callback();
       return () => undefined;
     };
-    const memory = { remember: () => undefined, streaming: true };
-    const chat = new Chat(new Api("", fetch), new Clock(20_000), everyFrame, memory);
+    const chat = new Chat(new Api("", fetch), new Clock(20_000), everyFrame, nobody, new Desk(memory()));
     const seen = new Set<string>();
-    chat.subscribe(() => {
-      for (const message of chat.path) if (message.role === "assistant") seen.add(message.run.message.content);
-    });
+    chat.onWords(({ message }) => seen.add(message.content));
 
     await chat.ask("Count");
 

@@ -13,10 +13,11 @@ from millstream.errors import InputError, MillstreamError, TooLarge
 from millstream.events import encode_json
 from millstream.request import RunRequest, parse_request
 from millstream.server.app_of import millstream_of
+from millstream.server.bounds import within_bounds
 from millstream.server.identity import owner_of
 from millstream.server.negotiate import JSON, NDJSON, SSE, choose
 from millstream.server.problem import problem_of
-from millstream.server.stream import send_stream, send_whole
+from millstream.server.stream import send_head, send_stream, send_whole
 from millstream.wire.native import Framing, Ndjson, Sse
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class _Start:
         try:
             headers = Headers(scope=scope)
             body = await read_body(request, millstream.settings.max_body_bytes)
-            asked = parse_request(body)
+            asked = within_bounds(parse_request(body), millstream.settings)
             form = form_of(asked, headers.get("accept"))
             owner = await owner_of(request, millstream.identify)
             run_id, _ = await millstream.supervisor.start(asked, owner, paced=form != JSON)
@@ -59,6 +60,11 @@ class _Events:
                 await Response(status_code=204)(scope, receive, send)
                 return
             form = choose(request.headers.get("accept"), (NDJSON, SSE))
+            if scope["method"] == "HEAD":  # it asks how the stream would begin, and is no reader
+                await millstream.supervisor.check(run_id, owner, after)
+                await send_head(send, _FRAMINGS[form](), [(b"millstream-run", run_id.encode())])
+                await send({"type": "http.response.body", "body": b""})
+                return
             await _send_run(scope, receive, send, millstream, run_id, owner, after, form)
         except MillstreamError as error:
             await problem_of(error)(scope, receive, send)

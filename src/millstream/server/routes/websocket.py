@@ -15,6 +15,7 @@ from millstream.events import encode_json
 from millstream.follower import Cut
 from millstream.request import request_from
 from millstream.server.app_of import millstream_of
+from millstream.server.bounds import within_bounds
 from millstream.server.identity import owner_of
 from millstream.wire.native import WebSocketFrames
 
@@ -127,7 +128,8 @@ class Session:
                     code="too-many-subscriptions",
                 )
             if isinstance(op, Start):
-                run_id, _ = await supervisor.start(request_from(op.request), owner)
+                request = within_bounds(request_from(op.request), self._millstream.settings)
+                run_id, _ = await supervisor.start(request, owner)
                 after = 0
             else:
                 run_id, after = op.run_id, max(0, op.after)

@@ -1,0 +1,3 @@
+import { run } from "./harness";
+
+run(() => ({ prefill: () => undefined, delta: () => undefined, end: () => undefined }));

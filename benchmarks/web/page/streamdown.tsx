@@ -1,0 +1,7 @@
+import { Streamdown } from "streamdown";
+import { runReact } from "./react";
+
+runReact(
+  (text) => <Streamdown>{text}</Streamdown>,
+  (publish) => publish,
+);

@@ -1,0 +1,36 @@
+"""What a person does on the page, in one line each."""
+
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Locator, Page, expect
+
+AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
+
+
+async def ask(page: Page, question: str) -> None:
+    await page.get_by_label("Your question").fill(question)
+    await page.keyboard.press("Enter")
+
+
+async def set_to(page: Page, setting: str, choice: str) -> None:
+    """Opens the settings, chooses, and closes them."""
+    await page.get_by_role("button", name="Settings of this conversation").click()
+    await page.get_by_label(setting).select_option(choice)
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def last_answer(page: Page) -> Locator:
+    return page.locator(".answer").last
+
+
+async def until_done(page: Page) -> None:
+    await expect(last_answer(page)).to_have_attribute("aria-busy", "false")
+
+
+async def violations(page: Page) -> list[Any]:
+    """What axe finds. The script is run by the browser's own debugger, which the page's policy does not bind."""
+    await page.evaluate(AXE.read_text())
+    found = await page.evaluate("axe.run()")
+    return [(item["id"], [node["html"] for node in item["nodes"]]) for item in found["violations"]]

@@ -1,0 +1,96 @@
+import type { Token } from "markdown-it";
+
+/**
+ * Places citation marks in the words of a block's leaves, after its structure has been parsed and before its words are, so
+ * that they come out at the right place of the tree and cannot change what kind of block it is.
+ *
+ * A mark is `SIGN number SIGN`. The sign counts as punctuation for Markdown's rules on emphasis, so `**so.**` and
+ * `**so**` close before it as they did without it; it is one that the block itself does not contain.
+ */
+const SIGNS = ["\ua95f", "\u166e", "\ua874", "\u1805"];
+
+/** A mark by its index, and where in a text it stands, in UTF-16 units. */
+export interface Placed {
+  mark: number;
+  at: number;
+}
+
+export interface Placement {
+  /** The words of a leaf with the marks that stand in them. */
+  marked: (leaf: Token) => string;
+  /** Finds the marks in parsed words; group 1 is the index. */
+  pattern: RegExp;
+  /** Marks that stand in no leaf (below code, a rule): they belong behind the block. */
+  behind: number[];
+}
+
+/** Where `marks` stand, which ascend and lie in `source`, in the block of `tokens`; `starts` is where each line begins. */
+export function placeMarks(
+  tokens: readonly Token[],
+  source: string,
+  starts: readonly number[],
+  marks: readonly Placed[],
+): Placement {
+  const sign = SIGNS.find((candidate) => !source.includes(candidate));
+  const pattern = new RegExp(`${sign ?? "\u1805"}(\\d+)${sign ?? "\u1805"}`);
+  const standing = new Map<Token, Placed[]>();
+  const behind: number[] = [];
+  const leaves = marks.length === 0 ? [] : leavesOf(tokens);
+  for (const { mark, at } of marks) {
+    const line = starts.findLastIndex((start) => start < at);
+    const text = source.slice(starts[line], starts[line + 1]).trimEnd();
+    const place = sign === undefined ? null : placeInLeaf(leaves, line, text, at - (starts[line] ?? 0));
+    if (place === null) behind.push(mark);
+    else standing.set(place.leaf, [...(standing.get(place.leaf) ?? []), { mark, at: place.at }]);
+  }
+  const marked = (leaf: Token): string => insert(leaf.content, standing.get(leaf) ?? [], sign ?? "");
+  return { marked, pattern, behind };
+}
+
+interface Leaf {
+  token: Token;
+  first: number;
+  /** The line behind its last one. */
+  end: number;
+}
+
+/** The leaves with their lines; the cells of a row have those of the row. */
+function leavesOf(tokens: readonly Token[]): Leaf[] {
+  let row: [number, number] = [0, 0];
+  return tokens.flatMap((token): Leaf[] => {
+    if (token.type === "tr_open" && token.map) row = token.map;
+    if (token.type !== "inline") return [];
+    const [first, end] = token.map ?? row;
+    return [{ token, first, end }];
+  });
+}
+
+/** The leaf in which column `column` of a line lies, and where in its words; null when that line belongs to none. */
+function placeInLeaf(leaves: readonly Leaf[], line: number, text: string, column: number): { leaf: Token; at: number } | null {
+  let place: { leaf: Token; at: number } | null = null;
+  let from = 0;
+  for (const { token, first, end } of leaves) {
+    if (line < first || line >= end) continue;
+    const lines = token.content.split("\n");
+    const words = (lines[line - first] ?? "").trimEnd();
+    const before = lines.slice(0, line - first).reduce((sum, one) => sum + one.length + 1, 0);
+    // A leaf's line is the source's without what stands before it (and, in a table, behind it).
+    const found = token.map ? text.lastIndexOf(words) : text.indexOf(words, from);
+    const begin = found === -1 ? Math.max(from, text.length - words.length) : found;
+    if (place !== null && column <= begin) break;
+    place = { leaf: token, at: before + Math.min(Math.max(column - begin, 0), words.length) };
+    from = begin + words.length;
+  }
+  return place;
+}
+
+function insert(content: string, placed: readonly Placed[], sign: string): string {
+  let text = "";
+  let from = 0;
+  for (const { mark, at } of placed) {
+    const place = Math.max(from, at);
+    text += `${content.slice(from, place)}${sign}${mark}${sign}`;
+    from = place;
+  }
+  return text + content.slice(from);
+}

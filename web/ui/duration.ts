@@ -1,0 +1,41 @@
+import { useEffect, useState } from "preact/hooks";
+import type { Tongue } from "./strings";
+
+const TICK_MS = 100;
+
+/** "340ms", "4.2s", "3m 5s" in the reader's language. */
+export function duration(ms: number, { language }: Tongue): string {
+  const unit = (value: number, name: string, digits = 0): string =>
+    new Intl.NumberFormat(language, {
+      style: "unit",
+      unit: name,
+      unitDisplay: "narrow",
+      minimumFractionDigits: digits,
+      maximumFractionDigits: digits,
+    }).format(value);
+  if (ms < 1000) return unit(Math.round(ms), "millisecond");
+  if (ms < 60_000) return unit(ms / 1000, "second", 1);
+  const seconds = Math.round(ms / 1000);
+  return `${unit(Math.floor(seconds / 60), "minute")} ${unit(seconds % 60, "second")}`;
+}
+
+/** Milliseconds since `since` (epoch), ticking. A clock that is behind the server's counts from zero. */
+export function useElapsed(since: number): number {
+  const [now, setNow] = useState(() => Date.now());
+  useEffect(() => {
+    const ticking = setInterval(() => setNow(Date.now()), TICK_MS);
+    return () => clearInterval(ticking);
+  }, []);
+  return Math.max(0, now - since);
+}
+
+/** Whole seconds left of `seconds`, counted from when it is first shown. */
+export function useCountdown(seconds: number): number {
+  const [left, setLeft] = useState(Math.ceil(seconds));
+  useEffect(() => {
+    if (left <= 0) return;
+    const timer = setTimeout(() => setLeft(left - 1), 1000);
+    return () => clearTimeout(timer);
+  }, [left]);
+  return left;
+}

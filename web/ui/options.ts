@@ -1,0 +1,64 @@
+import type { RunRequest } from "../core/api";
+import type { Keep } from "./keep";
+
+export type Effort = "minimal" | "low" | "medium" | "high";
+
+/** How a conversation's questions are to be answered; what is absent is the server's default. */
+export interface Options {
+  /** The name of a registered answer. */
+  answer?: string;
+  sources?: number;
+  temperature?: number;
+  effort?: Effort;
+}
+
+export const EFFORTS: readonly Effort[] = ["minimal", "low", "medium", "high"];
+
+/** The part of a request that these options make. */
+export function requestOf({ answer, sources, temperature, effort }: Options): Pick<RunRequest, "answer" | "options"> {
+  const options = {
+    ...(sources !== undefined && { sources }),
+    ...(temperature !== undefined && { temperature }),
+    ...(effort !== undefined && { reasoning_effort: effort }),
+  };
+  return { ...(answer !== undefined && { answer }), ...(Object.keys(options).length > 0 && { options }) };
+}
+
+/** What is kept for a conversation while it is out of sight. */
+export interface Kept {
+  draft?: string;
+  options?: Options;
+}
+
+const CONVERSATIONS_KEPT = 100;
+
+/** Drafts and options by conversation, the last hundred of them; "" is the one that has no name yet. */
+export class Desk {
+  constructor(private readonly keep: Keep) {}
+
+  of(conversationId: string | null): Kept {
+    return this.all()[conversationId ?? ""] ?? {};
+  }
+
+  put(conversationId: string | null, change: Kept): void {
+    const id = conversationId ?? "";
+    const { [id]: was, ...others } = this.all();
+    const now = { ...was, ...change };
+    if (!now.draft) delete now.draft;
+    const empty = now.draft === undefined && Object.keys(now.options ?? {}).length === 0;
+    const entries = Object.entries(others).slice(1 - CONVERSATIONS_KEPT);
+    this.keep.write("desk", Object.fromEntries(empty ? entries : [...entries, [id, now]]));
+  }
+
+  /** The new conversation has got its name: it takes along what was kept for it. */
+  name(conversationId: string): void {
+    const nameless = this.of(null);
+    this.put(null, { draft: "", options: {} });
+    this.put(conversationId, { ...this.of(conversationId), ...nameless });
+  }
+
+  private all(): Partial<Record<string, Kept>> {
+    const value = this.keep.read("desk");
+    return typeof value === "object" && value !== null ? value : {};
+  }
+}

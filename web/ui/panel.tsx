@@ -1,0 +1,183 @@
+import type { JSX } from "preact";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { type DocumentText, Refusal } from "../core/api";
+import { indicesOfCodePoints } from "../core/codepoints";
+import type { SourceFields } from "../core/events";
+import { Icon, IconButton } from "./icons";
+import { PdfPages } from "./pdf-pages";
+import { pageOf } from "./sources";
+import { type Shown, useUi } from "./ui";
+
+/** How much of a document is shown before its passage, in code points. */
+const BEFORE = 6_000;
+/** …and behind where it began to be shown. */
+const SHOWN = 24_000;
+
+interface PanelProps {
+  shown: Shown;
+  /** It lies over all else. */
+  covers: boolean;
+  onClose: () => void;
+}
+
+/** A source beside the conversation, at its place: PDF as pages, the rest as text, the passage marked. */
+export function Panel({ shown, covers, onClose }: PanelProps): JSX.Element {
+  const { t } = useUi();
+  const { source, from } = shown;
+  const panel = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => panel.current?.focus({ preventScroll: true }), [source]);
+  const close = (): void => {
+    onClose();
+    from.focus();
+  };
+  return (
+    <div
+      ref={panel}
+      role={covers ? "dialog" : "complementary"}
+      aria-modal={covers || undefined}
+      class="panel"
+      part="panel"
+      tabIndex={-1}
+      aria-label={t("source_panel", { title: source.title || source.uri })}
+      onKeyDown={(event) => {
+        if (event.key !== "Escape" || event.defaultPrevented) return;
+        event.preventDefault();
+        close();
+      }}
+    >
+      <div class="panel-head">
+        <span class="number">{source.n}</span>
+        <div class="panel-title">
+          <h2 dir="auto">{source.title || source.uri}</h2>
+          <p class="quiet">
+            <bdi>{source.uri}</bdi>
+            {source.page_start !== undefined && ` · ${pageOf(source, t) ?? ""}`}
+          </p>
+        </div>
+        <IconButton icon="close" name={t("close_source")} onClick={close} />
+      </div>
+      <SourceView key={source.source_id} source={source} />
+    </div>
+  );
+}
+
+type Loaded = { document: DocumentText } | { missing: string } | null;
+
+function SourceView({ source }: { source: SourceFields }): JSX.Element {
+  const { api, t } = useUi();
+  const [loaded, setLoaded] = useState<Loaded>(null);
+  const start = Math.max(0, (source.start ?? 0) - BEFORE);
+  useEffect(() => {
+    const abort = new AbortController();
+    api.document(source.document_id, start, abort.signal).then(
+      (document) => setLoaded({ document }),
+      (error: unknown) => {
+        if (abort.signal.aborted) return;
+        const isGone = error instanceof Refusal && error.problem.status === 404;
+        setLoaded({ missing: isGone ? t("document_gone") : error instanceof Error ? error.message : String(error) });
+      },
+    );
+    return () => abort.abort();
+  }, [source, start]);
+
+  if (loaded === null) {
+    return (
+      <p class="panel-note">
+        <span class="spinner" aria-hidden="true" /> {t("opening_source")}
+      </p>
+    );
+  }
+  if ("missing" in loaded) {
+    return (
+      <div class="panel-body">
+        <p class="panel-note">
+          <Icon name="info" />
+          {loaded.missing}
+        </p>
+        <blockquote class="passage" dir="auto">
+          <mark>{source.snippet}</mark>
+        </blockquote>
+      </div>
+    );
+  }
+  const { document } = loaded;
+  const isPdf = document.format === "pdf" || /\.pdf$/i.test(document.uri);
+  const changed = document.version !== source.version;
+  return (
+    <>
+      {changed && (
+        <p class="panel-note">
+          <Icon name="info" />
+          {t("document_changed")}
+        </p>
+      )}
+      {isPdf ? (
+        <PdfPages
+          address={api.original(source.document_id)}
+          page={source.page_start ?? 1}
+          passage={passageOf(document, source, changed)}
+        />
+      ) : (
+        <Text document={document} source={source} changed={changed} />
+      )}
+      <p class="panel-foot">
+        <a href={api.original(source.document_id)} target="_blank" rel="noopener noreferrer">
+          <Icon name="out" />
+          {t("open_original")}
+        </a>
+      </p>
+    </>
+  );
+}
+
+/** The passage as it stands in the document or, where that has changed since, as far as it was quoted. */
+function passageOf({ text, start }: DocumentText, source: SourceFields, changed: boolean): string {
+  if (changed || source.start === undefined || source.end === undefined) return source.snippet;
+  const [from, to] = indicesOfCodePoints(text, [source.start - start, source.end - start]);
+  return text.slice(from, to) || source.snippet;
+}
+
+interface TextProps {
+  document: DocumentText;
+  source: SourceFields;
+  changed: boolean;
+}
+
+function Text({ document: { text, start, end, length }, source, changed }: TextProps): JSX.Element {
+  const { t } = useUi();
+  const marked = useRef<HTMLElement>(null);
+  useLayoutEffect(() => {
+    const mark = marked.current;
+    const scroller = mark?.closest(".panel-body");
+    if (mark && scroller) scroller.scrollTop = mark.offsetTop - scroller.clientHeight / 4;
+  }, [source]);
+  const [cut] = indicesOfCodePoints(text, [SHOWN]);
+  const place = placeOfPassage(text, start, source, changed);
+  return (
+    <div class="panel-body" tabIndex={0} role="group" aria-label={t("source_text")}>
+      {start > 0 && <p class="quiet">{t("text_before")}</p>}
+      <div class="text" dir="auto">
+        {place ? (
+          <>
+            {text.slice(0, place[0])}
+            <mark ref={marked}>{text.slice(place[0], place[1])}</mark>
+            {text.slice(place[1], Math.max(cut ?? 0, place[1]))}
+          </>
+        ) : (
+          text.slice(0, cut)
+        )}
+      </div>
+      {(end < length || (cut ?? 0) < text.length) && <p class="quiet">{t("text_behind")}</p>}
+    </div>
+  );
+}
+
+/** Where the passage is, in UTF-16 units of `text`; null when it cannot be found any more. */
+function placeOfPassage(text: string, start: number, source: SourceFields, changed: boolean): [number, number] | null {
+  if (!changed && source.start !== undefined && source.end !== undefined) {
+    const [from, to] = indicesOfCodePoints(text, [source.start - start, source.end - start]);
+    return from !== undefined && to !== undefined ? [from, to] : null;
+  }
+  const at = text.indexOf(source.snippet);
+  return at === -1 ? null : [at, at + source.snippet.length];
+}

@@ -1,0 +1,110 @@
+import type { JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { textOf, type UserMessage } from "../core/api";
+import { IconButton } from "./icons";
+import { useUi } from "./ui";
+import { Versions } from "./versions";
+
+interface Props {
+  message: UserMessage;
+  versions: readonly UserMessage[];
+}
+
+/** What was asked. It can be asked in other words; the versions stand beside each other. */
+export function Question({ message, versions }: Props): JSX.Element {
+  const { chat, t } = useUi();
+  const [editing, setEditing] = useState(false);
+  const pencil = useRef<HTMLDivElement>(null);
+  const busy = chat.state.following !== null;
+  const text = textOf(message.content);
+
+  const close = (): void => {
+    setEditing(false);
+    requestAnimationFrame(() => pencil.current?.querySelector("button")?.focus());
+  };
+
+  return (
+    <article class={editing ? "turn question editing" : "turn question"} part="question">
+      <h2 class="hidden">{t("asked")}</h2>
+      {editing ? (
+        <Editor
+          text={text}
+          onCancel={close}
+          onAsk={(words) => {
+            setEditing(false);
+            void chat.edit(message, words);
+          }}
+        />
+      ) : (
+        <>
+          <div class="question-line" ref={pencil}>
+            <IconButton
+              icon="pencil"
+              name={t("edit_question")}
+              disabled={busy || chat.state.conversationId === null}
+              onClick={() => setEditing(true)}
+            />
+            <p class="bubble" dir="auto">
+              {text}
+            </p>
+          </div>
+          {versions.length > 1 && <Versions message={message} versions={versions} kind="question" />}
+        </>
+      )}
+    </article>
+  );
+}
+
+interface EditorProps {
+  text: string;
+  onCancel: () => void;
+  onAsk: (words: string) => void;
+}
+
+function Editor({ text, onCancel, onAsk }: EditorProps): JSX.Element {
+  const { t } = useUi();
+  const [words, setWords] = useState(text);
+  const field = useRef<HTMLTextAreaElement>(null);
+  useEffect(() => {
+    field.current?.focus();
+    field.current?.setSelectionRange(text.length, text.length);
+  }, []);
+  const ask = (): void => {
+    if (words.trim() !== "") onAsk(words.trim());
+  };
+  return (
+    <form
+      class="editor"
+      onSubmit={(event) => {
+        event.preventDefault();
+        ask();
+      }}
+    >
+      <textarea
+        ref={field}
+        rows={2}
+        dir="auto"
+        aria-label={t("edit_question")}
+        value={words}
+        onInput={(event) => setWords(event.currentTarget.value)}
+        onKeyDown={(event) => {
+          if (event.key === "Escape") {
+            event.preventDefault();
+            onCancel();
+          } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+            event.preventDefault();
+            ask();
+          }
+        }}
+      />
+      <span class="buttons">
+        <button type="button" class="small" onClick={onCancel}>
+          {t("cancel")}
+        </button>
+        <button type="submit" class="small primary" disabled={words.trim() === ""}>
+          {t("ask_again")}
+        </button>
+      </span>
+    </form>
+  );
+}
