@@ -265,6 +265,10 @@ class Supervisor:
         else:
             self._filer.add(run_id, live.producer)
 
+    async def settle(self) -> None:
+        """Returns when every answer that has ended here stands in its conversation."""
+        await self._filer.flush()
+
     def _tell(self, snapshot: Snapshot) -> None:
         if self._answered is not None and not self._draining:
             self._answered(snapshot)

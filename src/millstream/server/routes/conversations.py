@@ -76,6 +76,7 @@ async def list_conversations(request: Request) -> Response:
     else:
         if len(query) > MAX_SEARCH_CHARACTERS:
             raise InputError(f"`q` is longer than {MAX_SEARCH_CHARACTERS} characters.")
+        await millstream.supervisor.settle()
         matches = await conversations.search(owner, WORD.findall(query), limit=limit, after=after)
         heads = [head for head, _ in matches]
         found = [{**head_json(head), "match": match} for head, match in matches]
