@@ -8,6 +8,7 @@
  *   bench.mjs hostile [PAGES…]               scripts run, bad links, requests made by hostile Markdown
  *   bench.mjs bytes                          kilobytes, compressed
  */
+import { readFile } from "node:fs/promises";
 import { tokens, times } from "./document.mjs";
 import { bundle, launch, serve, weight } from "./harness.mjs";
 
@@ -170,11 +171,11 @@ async function fuzz() {
 }
 
 async function hostile() {
-  const { CORPUS } = await import("./hostile.mjs");
+  const corpus = await readFile(new URL("../../web/tests/core/markdown/hostile.md", import.meta.url), "utf8");
   const browser = await launch();
   const rows = [];
   for (const page of pages) {
-    const sent = CORPUS.match(/.{1,7}/gs);
+    const sent = corpus.match(/.{1,7}/gs);
     const files = await bundle(page);
     const server = await serve(files, entryOf(page), sent, sent.map((_, i) => i));
     const tab = await browser.newPage();

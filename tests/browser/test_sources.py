@@ -84,7 +84,7 @@ async def test_a_pdf_opens_at_its_page_with_the_passage_marked(library: tuple[Mi
     assert await violations(page) == []
     await panel.get_by_role("button", name="Page before").click()
     await expect(panel.get_by_text("Page 1 of 2")).to_be_visible()
-    await expect(panel.locator(".pdf-text")).to_contain_text("a remark on fishing")
+    await expect(panel.locator(".pdf-text")).to_contain_text("A remark on fishing")
 
 
 async def test_a_document_that_is_gone_leaves_the_passage(

@@ -1,4 +1,4 @@
-import { endsTorn, wordEnd } from "./words";
+import { endsTorn, visibleLength, wordEnd } from "./words";
 
 /**
  * How words come on screen: `smooth` spreads bursts over the time until the next one, `realtime` shows at once whatever
@@ -14,17 +14,21 @@ export interface Frames {
   nextFrame: (callback: () => void) => () => void;
 }
 
-/** Between the smallest and the largest wait for the next arrival, text that has arrived is spread out. */
-const SHORTEST_HORIZON_MS = 60;
+/** Text that has arrived is spread over the wait for the next arrival, but over no more than this. */
 const LONGEST_HORIZON_MS = 1_200;
+/** A stream whose waits are no longer than this flows by itself: up to so many characters are shown as they come. */
+const STEADY_MS = 65;
+const STEADY_CHARACTERS = 32;
+/** Its paints are at least so far apart: each costs the browser far more than the words in it. */
+const SHORTEST_STEP_MS = 30;
 /** The expected wait is this quantile (by characters) of the latest waits: more stalls less and lags more. */
 const QUANTILE = 0.75;
 /** Text that comes within this time of an arrival belongs to it: a burst is often several reads. */
 const ARRIVAL_MS = 50;
 const REMEMBERED_ARRIVALS = 10;
-/** Before any wait is known: as fast as a quick model, and no longer than this for what has come. */
-const FIRST_CHARACTERS_PER_MS = 0.17;
-const LONGEST_FIRST_HORIZON_MS = 850;
+/** Before any wait is known: at the speed of a quick model, and no longer than this for what has come. */
+const FIRST_CHARACTERS_PER_MS = 0.14;
+const LONGEST_FIRST_HORIZON_MS = 900;
 /** Nothing is spread thinner than this, so that late text catches up at once but not in one jump. */
 const SHORTEST_SPREAD_MS = 25;
 /** Time constant with which the speed follows its target. */
@@ -35,6 +39,8 @@ const WORD_PATIENCE_MS = 150;
 const DRAIN_MS = 200;
 /** A late frame (a busy or sleeping machine) counts as no more than this. */
 const LONGEST_FRAME_MS = 100;
+/** Of a longer backlog, only so many characters are looked at for what is to be seen of them. */
+const LONGEST_WEIGHED = 2_000;
 
 interface Arrival {
   /** Since the arrival before, in milliseconds. */
@@ -63,10 +69,11 @@ export class Pacer {
   private arrivalCharacters = 0;
   private lastAt = 0;
 
-  /** Characters per millisecond, and those that are due but not yet a whole word. */
+  /** Visible characters per millisecond, and those that are due but not yet a whole word. */
   private speed = 0;
   private credit = 0;
   private frameAt = 0;
+  private shownAt = 0;
 
   constructor(
     private readonly frames: Frames,
@@ -175,12 +182,14 @@ export class Pacer {
     }
     const elapsed = Math.min(Math.max(now - this.frameAt, 1), LONGEST_FRAME_MS);
     this.frameAt = now;
-    const backlog = this.received.length - this.shown;
-    const due = this.ended ? this.endedAt + DRAIN_MS : this.lastAt + this.horizon();
+    const backlog = this.backlog();
+    const horizon = this.horizon();
+    const due = this.ended ? this.endedAt + DRAIN_MS : this.lastAt + horizon;
     const target = backlog / Math.max(SHORTEST_SPREAD_MS, due - now);
     this.speed += (target - this.speed) * (1 - Math.exp(-elapsed / SMOOTHING_MS));
-    this.credit = Math.min(this.credit + this.speed * elapsed, backlog);
-    this.reveal(this.withinCredit(now));
+    const flows = horizon <= STEADY_MS && backlog <= STEADY_CHARACTERS;
+    this.credit = flows ? backlog : Math.min(this.credit + this.speed * elapsed, backlog);
+    if (!flows || now - this.shownAt >= SHORTEST_STEP_MS) this.reveal(this.withinCredit(now));
     if (this.shown === this.received.length) {
       this.credit = 0;
       return;
@@ -188,15 +197,22 @@ export class Pacer {
     this.cancelFrame = this.frames.nextFrame(this.frame);
   };
 
-  /** How far the credit reaches, in whole words. */
+  /** About how many visible characters are not shown yet. */
+  private backlog(): number {
+    const near = this.shown + LONGEST_WEIGHED;
+    return 1 + visibleLength(this.received.slice(this.shown, near)) + Math.max(0, this.received.length - near);
+  }
+
+  /** How far the credit reaches, in whole words; takes it. */
   private withinCredit(now: number): number {
-    const limit = this.shown + this.credit;
     let reached = this.shown;
     while (reached < this.received.length) {
       const end = wordEnd(this.received, reached);
-      if (end > limit) break;
+      const cost = visibleLength(this.received.slice(reached, end));
+      if (cost > this.credit) break;
       const mayGrow = end === this.received.length && !this.ended;
       if (mayGrow && (now - this.lastAt < WORD_PATIENCE_MS || endsTorn(this.received))) break;
+      this.credit -= cost;
       reached = end;
     }
     return reached;
@@ -204,8 +220,8 @@ export class Pacer {
 
   private reveal(to: number): void {
     if (to === this.shown && !this.finished) return;
-    this.credit = Math.max(0, this.credit - (to - this.shown));
     this.shown = to;
+    this.shownAt = this.frames.now();
     this.onReveal(to);
   }
 
@@ -227,8 +243,8 @@ export class Pacer {
   /** How long after an arrival the next one is expected. */
   private horizon(): number {
     const expected = quantile(this.arrivals);
-    if (expected > 0) return clamp(expected, SHORTEST_HORIZON_MS, LONGEST_HORIZON_MS);
-    return clamp(this.arrivalCharacters / FIRST_CHARACTERS_PER_MS, SHORTEST_HORIZON_MS, LONGEST_FIRST_HORIZON_MS);
+    if (expected > 0) return Math.min(expected, LONGEST_HORIZON_MS);
+    return Math.min(this.arrivalCharacters / FIRST_CHARACTERS_PER_MS, LONGEST_FIRST_HORIZON_MS);
   }
 }
 
@@ -240,8 +256,4 @@ function quantile(arrivals: readonly Arrival[]): number {
     if (left <= 0) return wait;
   }
   return 0;
-}
-
-function clamp(value: number, least: number, most: number): number {
-  return Math.min(Math.max(value, least), most);
 }

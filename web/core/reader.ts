@@ -151,7 +151,8 @@ class RunReader {
         yield* this.readSnapshot();
         return false;
       }
-      const arrivals = new Arrivals(this.surroundings.now(), resumed);
+      const openedAt = this.surroundings.now();
+      const arrivals = new Arrivals(openedAt, resumed);
       try {
         for (;;) {
           const read = await watch.attempt(() => connection.read());
@@ -162,7 +163,7 @@ class RunReader {
           if (events.length > 0) {
             this.transports.prove();
             yield { kind: "events", events, past: news === "past" };
-            const found = this.confirmed(transport, events);
+            const found = this.confirmed(transport, events, openedAt);
             if (found) yield found;
           }
           if (news === "held" && !this.hopeless) {
@@ -185,12 +186,13 @@ class RunReader {
     }
   }
 
-  /** A transport had brought nothing: if there had been something all the time, it was held back. */
-  private confirmed(to: TransportName, events: readonly AnyEvent[]): Update | null {
+  /** A transport had brought nothing: if the run had begun long before this connection was open, it was held back. */
+  private confirmed(to: TransportName, events: readonly AnyEvent[], openedAt: number): Update | null {
     const from = this.suspect;
+    const begunAt = this.surroundings.now() - (events.at(-1)?.at ?? 0);
+    if (from === null || from === to || openedAt - begunAt < FIRST_EVENT_MS / 2) return null;
     this.suspect = null;
-    const age = events.at(-1)?.at ?? 0;
-    return from !== null && from !== to && age >= FIRST_EVENT_MS / 2 ? { kind: "fallback", from, to } : null;
+    return { kind: "fallback", from, to };
   }
 
   /** The events that are next in order; what has been seen before is dropped, at a gap it ends. */

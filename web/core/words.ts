@@ -28,6 +28,14 @@ function graphemeEnd(text: string, from: number, index: number): number {
   return start + across.index + across.segment.length;
 }
 
+/** Addresses of links, marks of emphasis, lines that only make a table: what nobody sees of Markdown. */
+const UNSEEN = /\]\([^)\s]*\)?|^[ \t]*\|?[-:| \t]+$|[*_`~#|>[\]]+/gm;
+
+/** About how much there is to see of a piece of Markdown, in characters. */
+export function visibleLength(markdown: string): number {
+  return markdown.replace(UNSEEN, "").length;
+}
+
 /** Whether the text ends within a grapheme for certain: half of a surrogate pair, or a joiner with nothing joined yet. */
 export function endsTorn(text: string): boolean {
   const last = text.charCodeAt(text.length - 1);

@@ -62,7 +62,7 @@ export function Answer({ message, versions, last }: Props): JSX.Element {
           {made.followups.map((question) => (
             <li key={question}>
               <button type="button" disabled={busy} onClick={() => void chat.ask(question)}>
-                <span>{question}</span>
+                <span dir="auto">{question}</span>
                 <Icon name="forward" />
               </button>
             </li>

@@ -31,10 +31,10 @@ export function Composer({ onOptions }: { onOptions: () => void }): JSX.Element 
     field.current?.focus();
   }, [chat, returned]);
 
-  // The field grows with its text; its height is read back because not every browser sizes it by content.
+  // The field grows with its text; where the browser does not size it by its content, its height is read back.
   useLayoutEffect(() => {
     const area = field.current;
-    if (!area) return;
+    if (!area || CSS.supports("field-sizing", "content")) return;
     area.style.height = "auto";
     area.style.height = `${area.scrollHeight}px`;
   }, [draft]);

@@ -120,7 +120,7 @@ function ThisConversation(): JSX.Element | null {
               name="temperature"
               value={options.temperature}
               bounds={bounds.temperature}
-              step={0.1}
+              step="any"
               onChange={(temperature) => put({ temperature })}
             />
           </Row>
@@ -150,7 +150,7 @@ interface AmountProps {
   name: string;
   value: number | undefined;
   bounds: readonly [number, number];
-  step: number;
+  step: number | "any";
   onChange: (value: number | undefined) => void;
 }
 
@@ -163,11 +163,11 @@ function Amount({ name, value, bounds: [least, most], step, onChange }: AmountPr
       min={least}
       max={most}
       step={step}
-      value={value ?? ""}
+      defaultValue={value}
       placeholder={t("as_configured")}
-      onChange={(event) => {
-        const { valueAsNumber } = event.currentTarget;
-        onChange(Number.isNaN(valueAsNumber) ? undefined : Math.min(most, Math.max(least, valueAsNumber)));
+      onInput={(event) => {
+        const { valueAsNumber, validity } = event.currentTarget;
+        if (validity.valid) onChange(Number.isNaN(valueAsNumber) ? undefined : valueAsNumber);
       }}
     />
   );

@@ -64,10 +64,17 @@ function watchText(target: HTMLElement) {
   let scanned = 0;
   let before = target.textContent ?? "";
   let running = true;
-  const look = (): void => {
+  // Looked at behind the frame, when all that is painted in it has been: whoever draws in a frame callback counts in that frame.
+  const channel = new MessageChannel();
+  let now = 0;
+  const frame = (time: number): void => {
+    now = time;
+    channel.port2.postMessage(null);
+    if (running) requestAnimationFrame(frame);
+  };
+  channel.port1.onmessage = (): void => {
     const text = target.textContent ?? "";
     if (text !== before) {
-      const now = performance.now();
       watch.paints.push(now);
       if (text.length < before.length) watch.shrinks++;
       before = text;
@@ -80,9 +87,8 @@ function watchText(target: HTMLElement) {
         }
       }
     }
-    if (running) requestAnimationFrame(look);
   };
-  requestAnimationFrame(look);
+  requestAnimationFrame(frame);
   return {
     note(delta: string) {
       received += delta;
@@ -102,7 +108,7 @@ function watchText(target: HTMLElement) {
         last = watch.paints.length;
       }
       running = false;
-      const lags = [...watch.seen].map(([mark, at]) => at - (watch.arrived.get(mark) ?? at));
+      const lags = [...watch.seen].map(([mark, at]) => Math.max(0, at - (watch.arrived.get(mark) ?? at)));
       const gaps = watch.paints.slice(1).map((at, i) => at - (watch.paints[i] ?? at));
       return {
         lags,
