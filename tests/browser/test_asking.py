@@ -33,7 +33,9 @@ async def test_an_answer_over_real_documents_shows_its_steps_its_sources_its_wor
         await expect(answer.get_by_role("list", name="Sources").get_by_role("button")).to_have_count(1)
         citation = answer.locator(".words").get_by_role("button", name="Source 1").first
         await citation.click()
-        await expect(page.get_by_role("complementary").locator("mark")).to_contain_text("cleared of leaves every October")
+        await expect(page.get_by_role("complementary").locator("mark")).to_contain_text(
+            "cleared of leaves every October"
+        )
 
 
 async def test_each_part_is_shown_as_soon_as_it_is_made(page: Page, stage: Stage) -> None:
@@ -151,7 +153,10 @@ async def test_conversations_are_listed_opened_renamed_and_deleted(page: Page, s
 
 
 async def test_conversations_are_found_by_what_was_said_in_them(page: Page, stage: Stage) -> None:
-    for question, answer in (("What of the wheel?", "It turns by the stream."), ("And the weir?", "It holds the water.")):
+    for question, answer in (
+        ("What of the wheel?", "It turns by the stream."),
+        ("And the weir?", "It holds the water."),
+    ):
         await page.get_by_role("button", name="New conversation").first.click()
         await ask(page, question)
         stage.say(answer)

@@ -206,11 +206,14 @@ async def test_a_background_tab_has_it_all_when_it_is_looked_at_again(visit: Wat
     await expect(page.locator(".words")).to_have_text(text(1, 50))
     stage.end()
     await until_done(page)
+    await expect(page).to_have_title("● Count · Millstream")
 
 
 async def test_a_very_long_answer_is_shown_whole_and_the_page_stays_quick(page: Page, stage: Stage) -> None:
     await ask(page, "Tell me everything")
-    paragraphs = [f"Paragraph {number} says **{number}** words about the wheel and the stream.\n\n" for number in range(600)]
+    paragraphs = [
+        f"Paragraph {number} says **{number}** words about the wheel and the stream.\n\n" for number in range(600)
+    ]
     for at in range(0, 600, 50):
         stage.say(*paragraphs[at : at + 50])
     stage.end()
