@@ -2,7 +2,8 @@
 /**
  * How smoothly, cheaply and safely an answer is painted, beside other renderers in the same browser and run.
  *
- *   bench.mjs cpu [PAGES…] [--rounds=n]      main-thread time per 1,000 tokens at 50 tokens/s, at the start and after 9,000
+ *   bench.mjs cpu [PAGES…] [--rounds=n] [--behind=0|9000]
+ *                                            main-thread time per 1,000 tokens at 50 tokens/s, at the start and after 9,000
  *   bench.mjs smooth [PAGES…] [--seeds=n]    bursts and a steady stream: gaps between paints, lag, raw syntax flashes
  *   bench.mjs fuzz [--documents=n]           generated documents × chunkings against the same text at once
  *   bench.mjs hostile [PAGES…]               scripts run, bad links, requests made by hostile Markdown
@@ -56,7 +57,7 @@ async function cpu() {
   const measured = new Map();
   const browser = await launch();
   for (let round = 0; round < rounds; round++) {
-    for (const from of [0, LATE]) {
+    for (const from of options.behind ? [Number(options.behind)] : [0, LATE]) {
       const sent = all.slice(from, from + WINDOW);
       const cost = async (page) =>
         withPage(browser, page, sent, times("steady", WINDOW), async (tab) => {

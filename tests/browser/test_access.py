@@ -297,7 +297,7 @@ async def test_a_phone_needs_no_sideways_scrolling(browser: Browser, stage: Stag
     async with watched(browser, port, viewport={"width": 320, "height": 640}) as visit:
         page = await visit.open(f"http://127.0.0.1:{port}/")
         wide = (
-            "[document.documentElement, document.querySelector('millstream-chat').shadowRoot.querySelector('.transcript')]"
+            "[document.documentElement, document.querySelector('millstream-chat').shadowRoot.querySelector('.column')]"
             ".some(it => it.scrollWidth > innerWidth)"
         )
         await expect(page.get_by_text("no language model configured")).to_be_visible()
@@ -318,8 +318,8 @@ async def test_controls_are_large_enough_to_hit(visit: Watched, page: Page, stag
     await expect(page.get_by_role("article").last).to_have_attribute("aria-busy", "false")
     await page.get_by_role("navigation").get_by_role("link").hover()
     small = await page.evaluate(
-        """() => [...document.querySelector('millstream-chat').shadowRoot.querySelectorAll('button, summary, input, nav a')]
-            .filter(control => !control.matches('.citation'))  // in a line of text; its target is larger than it looks
+        """() => [...document.querySelector('millstream-chat').shadowRoot.querySelectorAll('button,summary,input,a')]
+            .filter(control => !control.matches('.citation'))  // in a line of text
             .map(control => [control.outerHTML.slice(0, 80), control.getBoundingClientRect()])
             .filter(([, box]) => box.width > 0 && (box.width < 24 || box.height < 24))
             .map(([name, box]) => `${name} ${box.width}x${box.height}`)"""

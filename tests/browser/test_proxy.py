@@ -16,11 +16,7 @@ from .stage import Stage
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.skipif(NGINX is None, reason="nginx is not installed"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 # nginx with buffering and compression for everything, deaf to the server's wish for neither.
 CONFIGURATION = """
@@ -65,7 +61,7 @@ SOCKETS = """
 
 @contextlib.asynccontextmanager
 async def nginx(folder: Path, target: int, *, upgrade: bool) -> AsyncIterator[int]:
-    assert NGINX is not None
+    assert NGINX is not None, "nginx is not installed; scripts/setup test installs it"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     configuration = folder / "nginx.conf"

@@ -206,6 +206,7 @@ async def test_a_background_tab_has_it_all_when_it_is_looked_at_again(visit: Wat
     await expect(page.locator(".words")).to_have_text(text(1, 50))
     stage.end()
     await until_done(page)
+    await expect(page).to_have_title("● Count · Millstream")
 
 
 async def test_a_very_long_answer_is_shown_whole_and_the_page_stays_quick(page: Page, stage: Stage) -> None:

@@ -59,7 +59,7 @@ async def test_hostile_markdown_in_any_pieces_runs_nothing_and_requests_nothing(
     await page.locator("summary").first.click()
 
     assert await page.evaluate("window.hacked") is None
-    # The page's own calls are fetches, and what colours code is loaded with the first of it; else the words have caused it.
+    # The page's own calls are fetches, and what colours code is loaded with the first of it; all else the words caused.
     own = ("fetch ", f"script {page.url.partition('#')[0]}assets/")
     assert [request for request in requests if not request.startswith(own) and "icon.svg" not in request] == []
     inside = page.locator(".transcript")

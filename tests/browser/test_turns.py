@@ -179,7 +179,14 @@ async def test_a_wait_that_is_long_is_said_to_be(page: Page, stage: Stage) -> No
     await expect(page.locator(".slow")).to_have_count(0)
     await page.clock.fast_forward(12_000)
     await expect(page.locator(".slow")).to_be_visible()
+    stage.say("The stream ")
+    await expect(page.locator(".words")).to_have_text("The stream")
+    await expect(page.locator(".waiting")).to_have_count(0)
+    await page.clock.fast_forward(12_000)
+    await expect(page.get_by_text("Waiting for the next words")).to_be_visible()
+    stage.say("drives it.")
     stage.end()
+    await expect(page.locator(".waiting")).to_have_count(0)
 
 
 async def test_what_a_conversation_is_to_be_answered_with_is_sent_and_kept(page: Page, stage: Stage) -> None:

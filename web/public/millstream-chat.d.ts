@@ -51,5 +51,6 @@ declare global {
   interface HTMLElementTagNameMap {
     "millstream-chat": MillstreamChatElement;
   }
+  // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- only an interface can be merged
   interface HTMLElementEventMap extends MillstreamEvents {}
 }

@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { AssistantMessage } from "../core/api";
+import type { Following } from "./chat";
 import { Actions } from "./actions";
 import { useElapsed, duration } from "./duration";
 import { Ending } from "./ending";
@@ -32,7 +33,8 @@ export function Answer({ message, versions, last }: Props): JSX.Element {
   const recording = made.data?.find((item) => item.name === "recording");
   const wordless = made.content === "" || (running && painting === "whole");
   const waits = running && wordless && made.steps.every((step) => step.state === "done");
-  const busy = chat.state.following !== null;
+  const { following } = chat.state;
+  const busy = following !== null;
   const quoted = run.model === "extractive" && made.sources.length > 0 && !recording;
 
   return (
@@ -55,6 +57,7 @@ export function Answer({ message, versions, last }: Props): JSX.Element {
         </p>
       )}
       <Words run={run} onWhole={() => setWhole(true)} />
+      {running && !wordless && following?.runId === run.run_id && <Pause following={following} />}
       <Ending message={message} />
       {done && <Actions message={message} versions={versions} last={last} recorded={recording !== undefined} />}
       {last && done && made.followups.length > 0 && (
@@ -81,15 +84,35 @@ function Waiting({ since }: { since: number }): JSX.Element {
   const elapsed = useElapsed(since || Date.now());
   return (
     <p class="waiting">
-      <span class="dots" aria-hidden="true">
-        <span />
-        <span />
-        <span />
-      </span>
+      <Dots />
       <span>{since > 0 ? t("waiting_model") : t("waiting_server")}</span>
       {since > 0 && elapsed >= 1000 && <span class="time">{duration(elapsed, ui)}</span>}
       {since > 0 && elapsed > SLOW_MS && <span class="slow">{t("slow")}</span>}
     </p>
+  );
+}
+
+/** The words have stopped coming, though the connection stands: how long since. */
+function Pause({ following }: { following: Following }): JSX.Element | null {
+  const ui = useUi();
+  const elapsed = useElapsed(following.heardAt);
+  if (elapsed < SLOW_MS || following.connection !== "connected") return null;
+  return (
+    <p class="waiting">
+      <Dots />
+      <span>{ui.t("pausing")}</span>
+      <span class="time">{duration(elapsed, ui)}</span>
+    </p>
+  );
+}
+
+function Dots(): JSX.Element {
+  return (
+    <span class="dots" aria-hidden="true">
+      <span />
+      <span />
+      <span />
+    </span>
   );
 }
 

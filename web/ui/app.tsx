@@ -24,7 +24,7 @@ interface Props {
 
 export function App({ parts, layout, onSource }: Props): JSX.Element {
   const { chat, history, root, uploads, t } = parts;
-  const { conversationId } = useStore(chat);
+  const { conversationId, following } = useStore(chat);
   const { conversations } = useStore(history);
   const [shown, setShown] = useState<Shown | null>(null);
   const [listOpen, setListOpen] = useState(false);
@@ -47,9 +47,10 @@ export function App({ parts, layout, onSource }: Props): JSX.Element {
     [parts, root, onSource],
   );
 
+  const unseen = useUnseenEnd(following !== null);
   useEffect(() => {
-    if (layout === "page") document.title = title ? `${title} · Millstream` : "Millstream";
-  }, [layout, title]);
+    if (layout === "page") document.title = `${unseen ? "● " : ""}${title ? `${title} · ` : ""}Millstream`;
+  }, [layout, title, unseen]);
   useEffect(() => setShown(null), [conversationId]);
 
   const closeList = (): void => {
@@ -141,6 +142,24 @@ export function App({ parts, layout, onSource }: Props): JSX.Element {
       </div>
     </UiContext.Provider>
   );
+}
+
+/** Whether an answer has ended while nobody looked at the page. */
+function useUnseenEnd(answering: boolean): boolean {
+  const [unseen, setUnseen] = useState(false);
+  const was = useRef(answering);
+  useEffect(() => {
+    if (was.current && !answering && document.hidden) setUnseen(true);
+    was.current = answering;
+  }, [answering]);
+  useEffect(() => {
+    const look = (): void => {
+      if (!document.hidden) setUnseen(false);
+    };
+    document.addEventListener("visibilitychange", look);
+    return () => document.removeEventListener("visibilitychange", look);
+  }, []);
+  return unseen;
 }
 
 /** How much room there is; the element's own width counts, not the window's. */

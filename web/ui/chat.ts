@@ -26,7 +26,7 @@ export interface Following {
   stopping: boolean;
   /** A proxy on the way holds words back; `null` when there is no way around it. */
   detour?: TransportName | null;
-  /** When something last came of it, by the surroundings' clock. */
+  /** When something last came of it, in milliseconds since the Unix epoch. */
   heardAt: number;
 }
 
@@ -189,7 +189,7 @@ export class Chat extends Store<ChatState> {
     const question = answer.parent_id;
     if (this.state.following !== null || question === undefined) return;
     const runId = randomId();
-    this.choose(question, `answer-${runId}`);
+    this.point(question, `answer-${runId}`);
     const request = { run_id: runId, ...this.place(question), ...requestOf(this.state.options) };
     await this.run(request, [pendingAnswer(runId, question)], null);
   }
@@ -199,7 +199,7 @@ export class Chat extends Store<ChatState> {
     const question = answer.parent_id;
     if (this.state.following !== null || question === undefined) return;
     const runId = randomId();
-    this.choose(question, `answer-${runId}`);
+    this.point(question, `answer-${runId}`);
     const request = { run_id: runId, continues: answer.run.run_id, ...requestOf(this.state.options) };
     await this.run(request, [pendingAnswer(runId, question)], null);
   }
@@ -244,7 +244,7 @@ export class Chat extends Store<ChatState> {
 
   /** Shows another of a message's siblings, and lets the server remember it. */
   choose(parentId: string, messageId: string): void {
-    this.set({ chosen: new Map(this.state.chosen).set(parentId, messageId) });
+    this.point(parentId, messageId);
     const { conversationId, following } = this.state;
     const leaf = this.path.at(-1)?.message_id;
     // A choice that is not remembered costs nobody anything.
@@ -301,6 +301,10 @@ export class Chat extends Store<ChatState> {
     this.leave();
   }
 
+  private point(parentId: string, messageId: string): void {
+    this.set({ chosen: new Map(this.state.chosen).set(parentId, messageId) });
+  }
+
   private show(conversationId: string | null): void {
     this.set({
       conversationId,
@@ -337,7 +341,7 @@ export class Chat extends Store<ChatState> {
       created: Date.now(),
       ...(parent !== undefined && { parent_id: parent }),
     };
-    if (this.path.some((message) => message.parent_id === parent)) this.choose(parent ?? "", asked.message_id);
+    if (this.path.some((message) => message.parent_id === parent)) this.point(parent ?? "", asked.message_id);
     const request = { question, run_id: runId, ...this.place(parent), ...extra };
     await this.run(request, [asked, pendingAnswer(runId, asked.message_id)], question);
   }
@@ -402,8 +406,7 @@ export class Chat extends Store<ChatState> {
   private begin(runId: string): AbortSignal {
     this.leaving = new AbortController();
     this.latest = null;
-    const heardAt = this.surroundings.now();
-    this.set({ following: { runId, connection: "connecting", stopping: false, heardAt } });
+    this.set({ following: { runId, connection: "connecting", stopping: false, heardAt: Date.now() } });
     return this.leaving.signal;
   }
 
@@ -418,7 +421,7 @@ export class Chat extends Store<ChatState> {
       for await (const update of updates) {
         switch (update.kind) {
           case "connected":
-            this.setFollowing({ connection: "connected", heardAt: this.surroundings.now() });
+            this.setFollowing({ connection: "connected", heardAt: Date.now() });
             continue;
           case "resuming":
             this.setFollowing({ connection: "resuming" });
@@ -459,7 +462,7 @@ export class Chat extends Store<ChatState> {
   private take(snapshot: Snapshot, past: boolean): void {
     const { following, conversationId } = this.state;
     this.latest = snapshot;
-    if (following) following.heardAt = this.surroundings.now();
+    if (following) following.heardAt = Date.now();
     if (snapshot.state !== "running" || conversationId === null) {
       // The end, and the first event, which names the conversation: the address must, before anything can be lost.
       this.flush();

@@ -84,6 +84,7 @@ export const ar: Catalogue = {
   score: "الدرجة",
   slow: "أبطأ من المعتاد",
   waiting_model: "في انتظار النموذج",
+  pausing: "في انتظار الكلمات التالية",
   waiting_server: "جارٍ إرسال السؤال",
   thinking: "يفكر…",
   reasoning: "التفكير",

@@ -64,6 +64,7 @@ export const en = {
   score: "Score",
   slow: "slower than usual",
   waiting_model: "Waiting for the model",
+  pausing: "Waiting for the next words",
   waiting_server: "Sending the question",
   thinking: "Thinking…",
   reasoning: "Reasoning",

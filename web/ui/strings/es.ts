@@ -64,6 +64,7 @@ export const es: Catalogue = {
   score: "Puntuación",
   slow: "más lento de lo normal",
   waiting_model: "Esperando al modelo",
+  pausing: "Esperando las siguientes palabras",
   waiting_server: "Enviando la pregunta",
   thinking: "Pensando…",
   reasoning: "Razonamiento",
