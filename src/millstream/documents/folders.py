@@ -26,10 +26,13 @@ LEADS_OUT = (
 
 
 class Root(msgspec.Struct, frozen=True):
-    """A folder or file to be indexed, and the uri that it is shown under."""
+    """A folder or file to be indexed, and the uri that it is shown under. With `takes_all` each file below the folder
+    counts as named: somebody put it there on purpose, whatever it is.
+    """
 
     path: Path
     uri: str
+    takes_all: bool = False
 
 
 class File(msgspec.Struct, frozen=True):
@@ -150,12 +153,12 @@ class _Walk:
         self._visited: set[tuple[int, int]] = set()  # folders, so that links in a circle come to an end
         for root in roots:
             if root.path.is_dir():
-                self._enter(root.path, root.uri)
+                self._enter(root)
             else:
                 self._add(root.path, root.uri, True)
 
-    def _enter(self, root: Path, uri: str) -> None:
-        waiting = [(root, uri)]
+    def _enter(self, root: Root) -> None:
+        waiting = [(root.path, root.uri)]
         while waiting:
             folder, uri = waiting.pop()
             try:
@@ -179,7 +182,7 @@ class _Walk:
                 elif _ask(entry.is_dir):
                     below.append((path, entry_uri))
                 else:
-                    self._add(path, entry_uri, False)
+                    self._add(path, entry_uri, root.takes_all)
             waiting += reversed(below)
 
     def _leads_out(self, link: Path) -> bool:
