@@ -17,6 +17,7 @@ from millstream.errors import InputError
 # are coarse.
 _SETTLED_NS = 2_000_000_000
 _ESCAPED_BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _WILDCARDS = frozenset("*?[")
 
 LEADS_OUT = (
@@ -126,9 +127,9 @@ def path_of(location: str) -> Path:
     return Path(_ESCAPED_BYTE.sub(lambda match: chr(0xDC00 + int(match[1], 16)), location))
 
 
-def printable(uri: str) -> str:
-    """File names may hold bytes that are no text; they become "?"."""
-    return uri.encode("utf-8", "replace").decode("utf-8")
+def printable(name: str) -> str:
+    """File names may hold bytes that are no text, line ends, and commands to a terminal; each becomes "?"."""
+    return _CONTROL.sub("?", name.encode("utf-8", "replace").decode("utf-8"))
 
 
 def _target(path: Path) -> Path:
