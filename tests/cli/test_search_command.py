@@ -52,6 +52,7 @@ def test_without_vectors_it_says_how_many_are_missing(tmp_path: Path) -> None:
         (["--since", "2020-01-01"], ["docs/leave.md", "docs/old/leave.txt"]),
         (["--since", "2020-01-01", "--before", "2020-01-02"], []),
         (["--before", "2020-01-01T12:00:00"], []),
+        (["--since", "0001-01-01", "--before", "9999-12-31"], ["docs/leave.md", "docs/old/leave.txt"]),
         (["--within", "docs/old", "--within", "docs/leave.md"], ["docs/leave.md", "docs/old/leave.txt"]),
     ],
 )

@@ -247,6 +247,19 @@ async def test_file_names_that_are_no_text_do_not_stop_a_sync(index: SqliteIndex
     assert counts(sync([folder], index)) == (0, 0, 4, 0)
 
 
+async def test_a_file_name_neither_breaks_a_line_nor_commands_a_terminal(index: SqliteIndex, folder: Path) -> None:
+    for name in ("new\nline.txt", "red\x1b[31m.txt", "back\u202ewards.txt"):
+        (folder / name).write_text("Coffee is free.")
+    sync([folder], index)
+    documents = [document for document in await index.documents(owner="local") if "?" in document.uri]
+    assert sorted(document.uri for document in documents) == [
+        "docs/back?wards.txt",
+        "docs/new?line.txt",
+        "docs/red?[31m.txt",
+    ]
+    assert sorted(document.title for document in documents) == ["back?wards", "new line", "red?[31m"]
+
+
 async def test_a_second_sync_at_the_same_time_is_refused(
     index: SqliteIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -238,3 +238,27 @@ def test_meanings_that_are_far_from_the_question_are_not_quoted() -> None:
     assert "Parking at the head office" in quote(asked, [with_meaning])
     far = msgspec.structs.replace(with_meaning, semantic=Match(1, 0.25))
     assert quote(asked, [far]).startswith(NOT_FOUND)
+
+
+def near(n: int, coverage: float, cosine: float | None, reranked: float | None = None) -> Passage:
+    return msgspec.structs.replace(
+        passage(f"Parking costs {n} euros a month.", n=n, coverage=coverage),
+        semantic=None if cosine is None else Match(1, cosine),
+        reranked=reranked,
+    )
+
+
+@pytest.mark.parametrize(
+    ("passages", "first"),
+    [
+        ([near(1, 0.5, 0.5), near(2, 0.6, 0.7), near(3, 0.9, 0.2)], [2, 3, 1]),
+        ([near(1, 0.5, 0.5), near(2, 0.6, None), near(3, 0.3, 0.4)], [1, 2, 3]),  # counts as a cosine of 0.4
+        ([near(1, 0.5, None), near(2, 0.9, None), near(3, 0.6, None)], [1, 2, 3]),
+        ([near(1, 0.5, 0.5, 0.9), near(2, 0.6, 0.7, 0.8), near(3, 0.9, 0.2, 0.1)], [1, 2, 3]),
+    ],
+    ids=["nearest first", "without a cosine", "by words alone", "reranked"],
+)
+def test_where_sentences_fit_alike_the_nearest_passage_is_quoted(passages: list[Passage], first: list[int]) -> None:
+    apart = [msgspec.structs.replace(each, document_id=f"d{n}") for n, each in enumerate(passages, 1)]
+    quoted = quote("What does parking cost a month?", apart)
+    assert [int(line.split("[")[1][0]) for line in quoted.splitlines() if line.startswith(">")] == first

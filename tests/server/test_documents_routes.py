@@ -14,6 +14,8 @@ import uvicorn
 from documents_pdf import PDF
 from starlette.requests import HTTPConnection
 
+from millstream.documents import library
+from millstream.search.writer import IndexWriter
 from millstream.server.app import Millstream
 
 HTML = b"<html><body><script>alert(1)</script><p>Paid leave is twenty days.</p></body></html>"
@@ -285,6 +287,57 @@ async def test_uploads_that_a_server_left_unread_are_read_by_the_next(tmp_path: 
         uris = [document["uri"] for document in (await get(http, "/api/documents"))["documents"]]
     assert uris == ["uploads/a.txt", "uploads/b.txt"]
     assert not (folder / ".incoming-1").exists()
+
+
+async def test_uploads_of_any_kind_are_still_there_after_a_restart(tmp_path: Path) -> None:
+    """In a folder, a program's source and an image would be passed over."""
+    sent = {"hello.py": b'print("twenty days of leave")', "noise.bin": bytes(range(256)) * 9}
+    async with served(tmp_path / "data") as (_, http):
+        before = [await send(http, name, data) for name, data in sent.items()]
+    assert [one["state"] for one in before] == ["ready", "failed"]
+    async with served(tmp_path / "data") as (_, http):
+        await send(http, "z.txt", b"Read after what was there at the start.")
+        while (listing := await get(http, "/api/documents"))["indexing"]["state"] != "ready":
+            pass
+        assert listing["documents"][:2] == before
+
+
+async def test_while_others_write_the_index_a_removal_is_refused_and_an_upload_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "_BEGIN_S", 0.1)
+    async with served(tmp_path / "data") as (_, http):
+        document = await send(http, "a.txt", b"Apples are red.")
+        with IndexWriter(tmp_path / "data" / "index.db"):
+            url = f"/api/documents/{document['document_id']}"
+            assert await code_of(http.delete(url)) == (409, "sync-running")
+            assert await code_of(http.post(f"{url}/read")) == (409, "sync-running")
+            async with http.post("/api/documents?name=b.txt", data=b"Pears are green.") as response:
+                assert response.status == 202
+        await send(http, "c.txt", b"Behind it in the queue.")
+        listing = await get(http, "/api/documents")
+    assert [(one["uri"], one["state"]) for one in listing["documents"]] == [
+        (f"uploads/{name}.txt", "ready") for name in "abc"
+    ]
+
+
+async def test_what_waits_is_done_when_the_index_can_be_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "_BEGIN_S", 0.1)
+    async with served(tmp_path / "data") as (_, http):
+        lock = tmp_path / "data" / "index.lock"
+        document = await send(http, "a.txt", b"Apples are red.")
+        lock.rename(tmp_path / "aside")
+        lock.mkdir()  # cannot be opened
+        url = f"/api/documents/{document['document_id']}"
+        assert await code_of(http.delete(url)) == (409, "sync-running")
+        async with http.post("/api/documents?name=b.txt&wait=1", data=b"Pears are green.") as response:
+            assert response.status == 202
+        lock.rmdir()
+        await send(http, "c.txt", b"Behind it in the queue.")
+        listing = await get(http, "/api/documents")
+    assert [one["state"] for one in listing["documents"]] == ["ready"] * 3
 
 
 async def test_the_list_comes_in_parts(http: aiohttp.ClientSession) -> None:

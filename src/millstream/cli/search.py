@@ -1,7 +1,7 @@
 """`millstream search`: what the index finds, and why."""
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -63,7 +63,12 @@ def search(
 
 def _milliseconds(day: datetime | None) -> int | None:
     """Since 1970, of a day by this machine's clock."""
-    return None if day is None else int(day.timestamp() * 1000)
+    if day is None:
+        return None
+    try:
+        return int(day.timestamp() * 1000)
+    except (ValueError, OverflowError, OSError):  # a clock knows neither the first nor the last day of the calendar
+        return int(day.replace(tzinfo=UTC).timestamp() * 1000)
 
 
 async def _search(index: SqliteIndex, query: str, limit: int, where: Filter) -> tuple[list[Passage], int, int]:

@@ -17,6 +17,7 @@ from millstream.errors import InputError
 # are coarse.
 _SETTLED_NS = 2_000_000_000
 _ESCAPED_BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _WILDCARDS = frozenset("*?[")
 
 LEADS_OUT = (
@@ -26,10 +27,13 @@ LEADS_OUT = (
 
 
 class Root(msgspec.Struct, frozen=True):
-    """A folder or file to be indexed, and the uri that it is shown under."""
+    """A folder or file to be indexed, and the uri that it is shown under. With `takes_all` each file below the folder
+    counts as named: somebody put it there on purpose, whatever it is.
+    """
 
     path: Path
     uri: str
+    takes_all: bool = False
 
 
 class File(msgspec.Struct, frozen=True):
@@ -123,9 +127,9 @@ def path_of(location: str) -> Path:
     return Path(_ESCAPED_BYTE.sub(lambda match: chr(0xDC00 + int(match[1], 16)), location))
 
 
-def printable(uri: str) -> str:
-    """File names may hold bytes that are no text; they become "?"."""
-    return uri.encode("utf-8", "replace").decode("utf-8")
+def printable(name: str) -> str:
+    """File names may hold bytes that are no text, line ends, and commands to a terminal; each becomes "?"."""
+    return _CONTROL.sub("?", name.encode("utf-8", "replace").decode("utf-8"))
 
 
 def _target(path: Path) -> Path:
@@ -150,12 +154,12 @@ class _Walk:
         self._visited: set[tuple[int, int]] = set()  # folders, so that links in a circle come to an end
         for root in roots:
             if root.path.is_dir():
-                self._enter(root.path, root.uri)
+                self._enter(root)
             else:
                 self._add(root.path, root.uri, True)
 
-    def _enter(self, root: Path, uri: str) -> None:
-        waiting = [(root, uri)]
+    def _enter(self, root: Root) -> None:
+        waiting = [(root.path, root.uri)]
         while waiting:
             folder, uri = waiting.pop()
             try:
@@ -179,7 +183,7 @@ class _Walk:
                 elif _ask(entry.is_dir):
                     below.append((path, entry_uri))
                 else:
-                    self._add(path, entry_uri, False)
+                    self._add(path, entry_uri, root.takes_all)
             waiting += reversed(below)
 
     def _leads_out(self, link: Path) -> bool:

@@ -163,7 +163,7 @@ def read_document(source: Source) -> tuple[Document, Format]:
 
 def title_from_name(name: str) -> str:
     """`Benefit_Options.pdf` → `Benefit Options`."""
-    return PurePath(name).stem.replace("_", " ").strip() or name
+    return " ".join(PurePath(name).stem.replace("_", " ").split()) or name
 
 
 def unpack_check(data: bytes, unpacked_mb: float) -> zipfile.ZipFile:

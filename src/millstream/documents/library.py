@@ -6,7 +6,7 @@ import queue
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -29,6 +29,7 @@ logger = logging.getLogger("millstream")
 
 MAX_FAILURES = 100  # shown with the progress; the list of documents has them all
 _RETRY_S = 1.0  # between attempts while another process writes the index
+_BEGIN_S = 10.0  # a person waits so long until a removal has its turn
 
 Job = Callable[[IndexWriter], None]
 
@@ -76,7 +77,7 @@ class Library:
         """Goes on with uploads that a server left unread."""
         self.uploads.clean()
         for owner, folder in self.uploads.owners().items():
-            self.start([Root(folder, FOLDER)], owner)
+            self.start([Root(folder, FOLDER, takes_all=True)], owner)
 
     def start(self, documents: Sequence[Path | Root], owner: str, *, watch: bool = False) -> asyncio.Future[None]:
         """Indexes these documents when those before them are; with `watch`, again whenever something changes there."""
@@ -124,15 +125,17 @@ class Library:
         return path
 
     async def read_again(self, document_id: str, owner: str) -> None:
-        """Reads a document's file though it has not changed. Raises NotFound."""
+        """Reads a document's file though it has not changed. Raises NotFound, and Conflict as `remove` does."""
         place = await self.catalogue.place(document_id, owner)
         root = Root(await self.original(place), place.uri)
-        await self._submit(partial(self._sync_now, root=root, owner=owner, again=True))
+        await self._soon(partial(self._sync_now, root=root, owner=owner, again=True))
 
     async def remove(self, document_id: str, owner: str) -> None:
-        """Takes a document out of the index, see the function `remove`. Raises NotFound."""
+        """Takes a document out of the index, see the function `remove`. Raises NotFound, and Conflict while others keep
+        the index from being written.
+        """
         place = await self.catalogue.place(document_id, owner)
-        await self._submit(lambda writer: remove(writer, self.uploads, owner, document_id, path_of(place.location)))
+        await self._soon(lambda writer: remove(writer, self.uploads, owner, document_id, path_of(place.location)))
 
     async def close(self) -> None:
         """Gives up the file that is being read; what was committed stays, the rest is indexed next time."""
@@ -166,6 +169,21 @@ class Library:
         self._jobs.put(run)
         self._wake()
         return done
+
+    async def _soon(self, job: Callable[[IndexWriter], T]) -> T:
+        """The job's result. One that cannot be begun in time is withdrawn, and never happens. Raises Conflict."""
+        begun: Future[None] = Future()
+
+        def run(writer: IndexWriter) -> T:
+            if not begun.set_running_or_notify_cancel():
+                raise CancelledError
+            return job(writer)
+
+        done = self._submit(run)
+        await asyncio.wait([done], timeout=_BEGIN_S)
+        if not done.done() and begun.cancel():
+            raise Conflict("Other documents are being indexed: try again in a moment.", code="sync-running")
+        return await done
 
     def _wake(self) -> None:
         self._wanted.set()
@@ -213,12 +231,19 @@ class Library:
             return
 
     def _run_jobs_alone(self) -> None:
+        """As soon as the index can be written: a full disk, say, delays uploads and loses none."""
+        told = ""
         while not self._closing:
             try:
                 with self._index.writer() as writer:
                     self._run_jobs(writer)
                 return
-            except Conflict:
+            except CancelledError:
+                return  # the process is closing
+            except (Conflict, sqlite3.Error, OSError) as error:
+                if not isinstance(error, Conflict) and str(error) != told:
+                    told = str(error)
+                    logger.error("the index cannot be written, it is tried again: %s", told)
                 time.sleep(_RETRY_S)
 
     def _run_jobs(self, writer: IndexWriter) -> None:

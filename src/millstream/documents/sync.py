@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from millstream.documents import Document, UnreadableDocument
-from millstream.documents.folders import File, Listing, Root, expand, is_settled, list_files
+from millstream.documents.folders import File, Listing, Root, expand, is_settled, list_files, printable
 from millstream.documents.formats import title_from_name
 from millstream.documents.limits import Limits
 from millstream.documents.pool import ReaderPool
@@ -264,8 +264,8 @@ class _Sync:
 
     def _renamed(self, file: File, moved: tuple[str, Known], stamp: str) -> _Decided:
         location, known = moved
-        named_after_file = known.title == title_from_name(Path(location).name)
-        title = title_from_name(file.path.name) if named_after_file else known.title
+        named_after_file = known.title == printable(title_from_name(Path(location).name))
+        title = printable(title_from_name(file.path.name)) if named_after_file else known.title
         self._writer.rename(known, self._owner, file.location, file.uri, title, self._settled_stamp(file))
         del self._known[location]
         self._report.renamed += 1

@@ -31,7 +31,7 @@ WEAK_COVERAGE_OF_ONE_TERM = 0.5
 WEAK_TOGETHER = 0.7
 # Of the best piece's score, a piece must have this much to stand beside it.
 GOOD_ENOUGH = 0.6
-RANK = 0.2  # the score of the passage ranked n is divided by 1 + RANK · (n − 1)
+RANK = 0.2  # the scores of the nth nearest passage are divided by 1 + RANK · (n − 1)
 IN_TITLE = 0.3  # of a term's weight is left when it names a document rather than what is asked about it
 IN_CONTEXT = 0.4  # …when it stands only in the heading above
 OTHER_DOCUMENT = 0.6  # of a score is left for a document whose title the question names less than another's
@@ -216,19 +216,37 @@ def _scores(
     named = max(map(len, titles), default=0)
     weights = {t: weight * (IN_TITLE if t in naming else 1) for t, weight in _weights(terms, pieces).items()}
     bonuses = list(_bonuses(question))
+    before = _nearer(passages)
     scores = []
     for piece in pieces:
         score = sum(weights[term] for term in piece.stems.intersection(terms))
         score += IN_CONTEXT * sum(weights[term] for term in (piece.context - piece.stems).intersection(terms))
         for pattern, bonus in bonuses:
             score *= bonus if pattern.search(piece.text) else 1
-        score /= 1 + RANK * (piece.n - 1)
+        score /= 1 + RANK * before[piece.n - 1]
         if len(titles[piece.n - 1]) < named:
             score *= OTHER_DOCUMENT
         if _dangles(piece):
             score *= DANGLING
         scores.append(score / (1 + len(piece.text) / LONG))
     return scores
+
+
+def _nearer(passages: Sequence[Passage]) -> list[int]:
+    """For each passage, how many are nearer to the question: by coverage and cosine together, as where nothing is near.
+
+    The order of a search is made of ranks, which do not tell how much nearer one is than the next. It stands where a
+    reranker made it, and where no meanings were compared. One without a cosine counts as the lowest.
+    """
+    cosines = [passage.semantic.score for passage in passages if passage.semantic]
+    if not cosines or any(passage.reranked is not None for passage in passages):
+        return list(range(len(passages)))
+    nearness = [
+        (passage.coverage or 0.0) + (passage.semantic.score if passage.semantic else min(cosines))
+        for passage in passages
+    ]
+    order = sorted(range(len(passages)), key=lambda i: -nearness[i])
+    return [order.index(i) for i in range(len(passages))]
 
 
 def _bonuses(question: str) -> Iterator[tuple[re.Pattern[str], float]]:

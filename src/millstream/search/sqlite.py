@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -254,14 +255,17 @@ def _rows(connection: sqlite3.Connection, passages: Sequence[int]) -> dict[int, 
 
 
 def _settled(connection: sqlite3.Connection, ranking: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """`ranking` with equals by address and place, not by when they were indexed: copies of a text are equals."""
+    """`ranking` with neighbours of one score by address and place, not by when they were indexed: copies of a text."""
     rows = connection.execute(
         "SELECT p.id, d.uri, p.n FROM passages AS p JOIN documents AS d ON d.id = p.document "
         f"WHERE p.id IN ({','.join('?' * len(ranking))})",
         [passage for passage, _ in ranking],
     )
     places = {passage: (uri, n) for passage, uri, n in rows}
-    return sorted(ranking, key=lambda entry: (-entry[1], places[entry[0]]))
+    settled: list[tuple[int, float]] = []
+    for _, equals in groupby(ranking, key=lambda entry: entry[1]):
+        settled += sorted(equals, key=lambda entry: places[entry[0]])
+    return settled
 
 
 def _matches(ranking: Sequence[tuple[int, float]]) -> dict[int, Match]:

@@ -13,6 +13,7 @@ import msgspec
 
 from millstream.database import connect
 from millstream.documents import Document
+from millstream.documents.folders import printable
 from millstream.documents.split import Chunk
 from millstream.errors import Conflict
 
@@ -131,7 +132,7 @@ class IndexWriter:
         Passages whose text is as it was keep their vectors.
         """
         document_id = self.document_id(owner, location)
-        title, text = _storable(document.title), _storable(document.text)
+        title, text = printable(" ".join(document.title.split())), _storable(document.text)
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             row = self._connection.execute(
