@@ -252,7 +252,9 @@ async def test_realtime_shows_words_as_they_arrive(page: Page, stage: Stage) -> 
 async def test_what_the_sources_do_not_support_is_said_and_opens_to_the_statements(page: Page, stage: Stage) -> None:
     await ask(page, "What drives the wheel?")
     stage.cite(HANDBOOK)
-    stage.say("The mill stream 🌊 drives the wheel [1]. The weir was built in **1743**. It is kept clear of leaves [1].")
+    stage.say(
+        "The mill stream 🌊 drives the wheel [1]. The weir was built in **1743**. It is kept clear of leaves [1]."
+    )
     await expect(page.locator(".words")).to_contain_text("clear of leaves")
     flags = page.locator(".unsupported")
     await expect(flags).to_have_count(0)
