@@ -230,9 +230,12 @@ class Fold:
             raise ValueError("a fold begins with run.started")
         content = "".join(self._text)
         citations = self._citations
+        unsupported = self._unsupported
         if self._seen is not None:
             content = content[: self._seen]
             citations = [citation for citation in citations if citation.end <= self._seen]
+            if unsupported is not None:
+                unsupported = [flag for flag in unsupported if flag.end <= self._seen]
         return Snapshot(
             run_id=self._started.run_id,
             conversation_id=self._started.conversation_id,
@@ -249,7 +252,7 @@ class Fold:
                 sources=[self._sources[n] for n in sorted(self._sources)],
                 citations=list(citations),
                 followups=list(self._followups),
-                unsupported=self._unsupported,
+                unsupported=unsupported,
                 tools=[msgspec.structs.replace(tool) for tool in self._tools.values()] or None,
                 data=list(self._data.values()) or None,
                 usage=self._usage,

@@ -83,3 +83,12 @@ async def test_a_file_that_is_too_large_is_refused_by_its_name(browser: Browser,
         page = await visit.open(f"http://127.0.0.1:{port}/")
         await page.evaluate(DROP, ["drop", "huge.txt", "x" * 2_000_000])
         await expect(page.locator(".file.failed")).to_contain_text("huge.txt")
+
+
+async def test_an_empty_question_begins_on_the_side_of_the_readers_language(browser: Browser, port: int) -> None:
+    async with watched(browser, port, locale="ar") as visit:
+        page = await visit.open(f"http://127.0.0.1:{port}/")
+        field = page.get_by_role("textbox").last
+        await expect(field).to_have_css("direction", "rtl")
+        await field.fill("What drives the wheel?")
+        await expect(field).to_have_css("direction", "ltr")

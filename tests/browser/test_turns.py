@@ -1,6 +1,7 @@
 """What can be done with a turn: look into its steps, ask again in other words, rate, copy, queue."""
 
 import asyncio
+import re
 
 import pytest
 from playwright.async_api import Browser, Page, expect
@@ -245,4 +246,45 @@ async def test_realtime_shows_words_as_they_arrive(page: Page, stage: Stage) -> 
     stage.do(lambda run: written.set())
     await written.wait()
     await expect(page.locator(".words")).to_have_text(("word " * 200).strip())
+    stage.end()
+
+
+async def test_what_the_sources_do_not_support_is_said_and_opens_to_the_statements(page: Page, stage: Stage) -> None:
+    await ask(page, "What drives the wheel?")
+    stage.cite(HANDBOOK)
+    stage.say(
+        "The mill stream 🌊 drives the wheel [1]. The weir was built in **1743**. It is kept clear of leaves [1]."
+    )
+    await expect(page.locator(".words")).to_contain_text("clear of leaves")
+    flags = page.locator(".unsupported")
+    await expect(flags).to_have_count(0)
+    stage.end()
+    for _ in ("as it is made", "from what is stored"):
+        await until_done(page)
+        await expect(flags.locator("summary")).to_have_text("1 statement is not supported by the sources")
+        await expect(flags.locator(".statement")).to_be_hidden()
+        await flags.locator("summary").click()
+        await expect(flags.locator(".statement")).to_have_text("The weir was built in 1743.")
+        await expect(flags.locator("strong")).to_have_text("1743")
+        await expect(flags).to_contain_text("In no source: \u20681743\u2069")
+        await page.reload()
+
+
+async def test_a_wait_before_the_next_try_counts_down(page: Page, stage: Stage) -> None:
+    await page.clock.install()
+    over = asyncio.Event()
+
+    async def wait(run: Run) -> None:
+        async with run.step("retry", "The model is rate limited; trying again in 30 s…"):
+            await over.wait()
+
+    await ask(page, "What drives the wheel?")
+    stage.do(wait)
+    label = page.locator(".step-label")
+    await expect(label).to_contain_text("trying again in")
+    await page.clock.fast_forward(20_000)
+    await expect(label).to_have_text(re.compile(r"^The model is rate limited; trying again in (9|10)\xa0s…$"))
+    await page.clock.fast_forward(20_000)
+    await expect(label).to_contain_text("in 0\xa0s…")
+    over.set()
     stage.end()

@@ -103,11 +103,23 @@ export interface DataSent extends Numbered, DataFields {
   type: "data";
 }
 
+/**
+ * The statement [start, end) of the answer, in code points, does not stand in the sources.
+ *
+ * `missing` are its numbers and quotations that no source holds; without it, its words as a whole do not stand there.
+ */
+export interface Unsupported {
+  start: number;
+  end: number;
+  missing?: readonly string[];
+}
+
 export type FinishReason = "stop" | "length" | "content_filter";
 
 export interface TextFinished extends Numbered {
   type: "text.finished";
   reason: FinishReason;
+  unsupported?: readonly Unsupported[];
 }
 
 export interface FollowupsSuggested extends Numbered {

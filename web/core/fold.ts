@@ -7,6 +7,7 @@ import type {
   SourceFields,
   StepFinished,
   ToolFinished,
+  Unsupported,
   UsageFields,
 } from "./events";
 
@@ -48,6 +49,7 @@ export interface Message {
   sources: readonly SourceFields[];
   citations: readonly CitationFields[];
   followups: readonly string[];
+  unsupported?: readonly Unsupported[];
   tools?: readonly Tool[];
   usage?: UsageFields;
   data?: readonly DataFields[];
@@ -132,7 +134,7 @@ export function fold(snapshot: Snapshot, event: AnyEvent): Snapshot {
       return made({ data: put(was.data ?? [], withoutEnvelope(event), isSame) });
     }
     case "text.finished":
-      return made({ reason: event.reason });
+      return made({ reason: event.reason, ...(event.unsupported && { unsupported: event.unsupported }) });
     case "followups":
       return made({ followups: event.questions });
     case "usage":
@@ -165,11 +167,13 @@ function returned({ tool_id, name, arguments: given }: Tool, { output, error }: 
   };
 }
 
-/** What the reader had on screen when they pressed Stop, and the citations of what is left. */
+/** What the reader had on screen when they pressed Stop, and what was said of the part that is left. */
 function cutAt(message: Message, seen: number): Partial<Message> {
+  const isLeft = ({ end }: { end: number }): boolean => end <= seen;
   return {
     content: firstCodePoints(message.content, seen),
-    citations: message.citations.filter((citation) => citation.end <= seen),
+    citations: message.citations.filter(isLeft),
+    ...(message.unsupported && { unsupported: message.unsupported.filter(isLeft) }),
   };
 }
 

@@ -3,12 +3,13 @@ import { useState } from "preact/hooks";
 import type { AssistantMessage } from "../core/api";
 import type { Following } from "./chat";
 import { Actions } from "./actions";
-import { useElapsed, duration } from "./duration";
+import { useElapsed, duration, Waited } from "./duration";
 import { Ending } from "./ending";
 import { Icon } from "./icons";
 import { Sources } from "./sources";
 import { Steps } from "./steps";
 import { useStore, useUi } from "./ui";
+import { Unsupported } from "./unsupported";
 import { Reasoning, Words } from "./words";
 
 interface Props {
@@ -18,8 +19,8 @@ interface Props {
   last: boolean;
 }
 
-/** A wait for the model that is longer than this is said to be slow. */
-const SLOW_MS = 10_000;
+/** A pause in the words that is longer than this is told. */
+const LONG_PAUSE_MS = 10_000;
 
 export function Answer({ message, versions, last }: Props): JSX.Element {
   const { chat, settings, t } = useUi();
@@ -32,7 +33,9 @@ export function Answer({ message, versions, last }: Props): JSX.Element {
   const done = !running && whole;
   const recording = made.data?.find((item) => item.name === "recording");
   const wordless = made.content === "" || (running && painting === "whole");
-  const waits = running && wordless && made.steps.every((step) => step.state === "done");
+  // Of a model that is thinking its reasoning tells that one waits.
+  const thinks = running && made.reasoning !== undefined && made.content === "";
+  const waits = running && wordless && !thinks && made.steps.every((step) => step.state === "done");
   const { following } = chat.state;
   const busy = following !== null;
   const quoted = run.model === "extractive" && made.sources.length > 0 && !recording;
@@ -59,6 +62,9 @@ export function Answer({ message, versions, last }: Props): JSX.Element {
       <Words run={run} onWhole={() => setWhole(true)} />
       {running && !wordless && following?.runId === run.run_id && <Pause following={following} />}
       <Ending message={message} />
+      {done && made.unsupported && made.unsupported.length > 0 && (
+        <Unsupported content={made.content} flags={made.unsupported} />
+      )}
       {done && <Actions message={message} versions={versions} last={last} recorded={recording !== undefined} />}
       {last && done && made.followups.length > 0 && (
         <ul class="followups" part="followups" aria-label={t("followups")}>
@@ -78,16 +84,12 @@ export function Answer({ message, versions, last }: Props): JSX.Element {
 
 /** Nothing is to be seen yet: how long that has been, and whether it is the network or the model that one waits for. */
 function Waiting({ since }: { since: number }): JSX.Element {
-  const ui = useUi();
-  const { t } = ui;
-  // Before the first event nobody knows when the run began: then the wait counts from now.
-  const elapsed = useElapsed(since || Date.now());
+  const { t } = useUi();
   return (
     <p class="waiting">
       <Dots />
       <span>{since > 0 ? t("waiting_model") : t("waiting_server")}</span>
-      {since > 0 && elapsed >= 1000 && <span class="time">{duration(elapsed, ui)}</span>}
-      {since > 0 && elapsed > SLOW_MS && <span class="slow">{t("slow")}</span>}
+      {since > 0 && <Waited since={since} />}
     </p>
   );
 }
@@ -96,7 +98,7 @@ function Waiting({ since }: { since: number }): JSX.Element {
 function Pause({ following }: { following: Following }): JSX.Element | null {
   const ui = useUi();
   const elapsed = useElapsed(following.heardAt);
-  if (elapsed < SLOW_MS || following.connection !== "connected") return null;
+  if (elapsed < LONG_PAUSE_MS || following.connection !== "connected") return null;
   return (
     <p class="waiting">
       <Dots />

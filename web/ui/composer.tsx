@@ -74,7 +74,7 @@ export function Composer({ onOptions }: { onOptions: () => void }): JSX.Element 
           id="question"
           ref={field}
           rows={1}
-          dir="auto"
+          dir={draft === "" ? undefined : "auto"}
           value={draft}
           placeholder={following === null ? t("placeholder") : t("placeholder_busy")}
           aria-describedby="composer-keys"

@@ -41,14 +41,19 @@ export function Steps({ run, unfolded }: Props): JSX.Element | null {
 function StepLine({ step, run }: { step: Step; run: Snapshot }): JSX.Element {
   const ui = useUi();
   const runs = step.state === "running" && run.state === "running";
+  const wait = runs && step.name === "retry" ? secondsIn(step.label) : null;
   const line = (
     <>
       {step.state === "done" && <Icon name={step.name === "retry" ? "clock" : "check"} />}
       {runs && <span class="spinner" aria-hidden="true" />}
       {step.state === "running" && !runs && <Icon name="stop" />}
-      <span class="step-label">{step.label}</span>
+      <span class="step-label">
+        {wait === null ? step.label : <Countdown label={step.label} seconds={wait} since={run.created + (step.at ?? 0)} />}
+      </span>
       <span class="time">
-        {step.elapsed_ms !== undefined ? duration(step.elapsed_ms, ui) : runs && <Elapsed step={step} run={run} />}
+        {step.elapsed_ms !== undefined
+          ? duration(step.elapsed_ms, ui)
+          : runs && wait === null && <Elapsed step={step} run={run} />}
       </span>
     </>
   );
@@ -67,6 +72,20 @@ function StepLine({ step, run }: { step: Step; run: Snapshot }): JSX.Element {
       </details>
     </li>
   );
+}
+
+/** The wait that a "retry" step names in its words ("…; trying again in 12 s…"). */
+const WAIT = /\b(\d+) s…$/;
+
+function secondsIn(label: string): number | null {
+  const seconds = WAIT.exec(label)?.[1];
+  return seconds === undefined ? null : Number(seconds);
+}
+
+/** The words of a wait, with what is left of it in the place of how long it is. */
+function Countdown({ label, seconds, since }: { label: string; seconds: number; since: number }): JSX.Element {
+  const left = Math.max(0, Math.ceil(seconds - useElapsed(since) / 1000));
+  return <>{label.replace(WAIT, `${left}\u00a0s…`)}</>;
 }
 
 /** Runs on from when the step began, also where the page came later. */

@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Snapshot } from "../core/fold";
+import { Waited } from "./duration";
 import { Painter } from "./painter";
 import { useStore, useUi } from "./ui";
 
@@ -76,6 +77,7 @@ export function Reasoning({ run }: { run: Snapshot }): JSX.Element {
       <summary>
         {thinking && <span class="spinner" aria-hidden="true" />}
         <span class="fold-name">{thinking ? t("thinking") : t("reasoning")}</span>
+        {thinking && <Waited since={run.created} />}
       </summary>
       <div ref={target} class="prose reasoning" dir="auto" />
     </details>

@@ -27,8 +27,10 @@ _BEFORE = 2_000  # …of them before the passage
 STYLE = """
 :root{color-scheme:light dark;font-family:system-ui,sans-serif;line-height:1.5}
 body{background:Canvas;color:CanvasText;max-width:46rem;margin:auto;padding:1rem;overflow-wrap:anywhere}
+h1{font-size:1.5rem;line-height:1.25}h2{font-size:1.125rem;margin-bottom:.25rem}h2+p{margin-top:.25rem}
+summary{padding:.2rem 0}pre,blockquote{margin-inline:0;padding-inline:.75rem;border-inline-start:3px solid GrayText}
 textarea{box-sizing:border-box;width:100%;min-height:5rem;font:inherit}
-button,select{font:inherit;min-height:2rem;margin:.2rem 0}
+button,select{font:inherit;min-height:2rem;margin:.2rem 0;padding-inline:.75rem}
 pre{overflow:auto}.asked,.text{white-space:pre-wrap}
 table{border-collapse:collapse}td,th{border:1px solid;padding:.2rem .5rem}
 """

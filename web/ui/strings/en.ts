@@ -89,6 +89,11 @@ export const en = {
   ended_length: "The answer reached its longest permitted length and is cut.",
   ended_filter: "The model’s content filter ended this answer.",
   ended_incomplete: "This answer is incomplete.",
+  unsupported: {
+    one: "{n} statement is not supported by the sources",
+    other: "{n} statements are not supported by the sources",
+  },
+  unsupported_missing: "In no source: {missing}",
   no_sources: "This answer rests on no source of yours.",
   resuming: "The connection was lost. Resuming…",
   offline: "You are offline. The answer goes on and will be here when the network is back.",

@@ -89,6 +89,11 @@ export const es: Catalogue = {
   ended_length: "La respuesta alcanzó su longitud máxima y está cortada.",
   ended_filter: "El filtro de contenido del modelo terminó esta respuesta.",
   ended_incomplete: "Esta respuesta está incompleta.",
+  unsupported: {
+    one: "{n} afirmación no está respaldada por las fuentes",
+    other: "{n} afirmaciones no están respaldadas por las fuentes",
+  },
+  unsupported_missing: "En ninguna fuente: {missing}",
   no_sources: "Esta respuesta no se apoya en ninguna fuente tuya.",
   resuming: "Se perdió la conexión. Reanudando…",
   offline: "Estás sin conexión. La respuesta continúa y estará aquí cuando vuelva la red.",

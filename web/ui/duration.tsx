@@ -1,7 +1,12 @@
+import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Tongue } from "./strings";
+import { useUi } from "./ui";
 
 const TICK_MS = 100;
+
+/** A wait for the model that is longer than this is said to be slow. */
+const SLOW_MS = 10_000;
 
 /** "340ms", "4.2s", "3m 5s" in the reader's language. */
 export function duration(ms: number, { language }: Tongue): string {
@@ -38,4 +43,17 @@ export function useCountdown(seconds: number): number {
     return () => clearTimeout(timer);
   }, [left]);
   return left;
+}
+
+/** How long one has waited since `since` (epoch), from the first second on, and whether that is slow. */
+export function Waited({ since }: { since: number }): JSX.Element | null {
+  const ui = useUi();
+  const elapsed = useElapsed(since);
+  if (elapsed < 1000) return null;
+  return (
+    <>
+      <span class="time">{duration(elapsed, ui)}</span>
+      {elapsed > SLOW_MS && <span class="slow">{ui.t("slow")}</span>}
+    </>
+  );
 }
