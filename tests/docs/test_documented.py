@@ -13,6 +13,8 @@ from millstream import events
 from millstream.cli import app
 from millstream.errors import MODEL_ERROR_STATUS
 from millstream.server import page
+from millstream.server.protocols import protocol_routes
+from millstream.server.protocols.endpoint import Endpoint
 from millstream.server.routes import conversations, documents, plain, runs, status, websocket
 from millstream.server.settings import Settings
 from millstream.snapshot import Message
@@ -80,8 +82,12 @@ def test_every_route_is_documented_and_every_documented_one_exists() -> None:
             existing |= {
                 (method, route.path.replace(":path", "")) for method in route.methods or () if method != "HEAD"
             }
-    text = (DOCS / "http-api.md").read_text()
-    documented = set(re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[a-z_/{}]*)(?:\?[^`]*)?`", text))
+    for route in protocol_routes(Settings()):
+        assert isinstance(route, Route)
+        assert isinstance(route.endpoint, Endpoint)
+        existing |= {(method, route.path) for method in route.endpoint.handlers}
+    text = "".join(path.read_text() for path in [DOCS / "http-api.md", *(DOCS / "clients").glob("*.md")])
+    documented = set(re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[a-z0-9_/{}-]*)(?:\?[^`]*)?`", text))
     assert documented == existing
 
 

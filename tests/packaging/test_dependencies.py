@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PAGE = json.loads((ROOT / "web" / "package.json").read_text())
+PEERS = json.loads((ROOT / "tests" / "peers" / "package.json").read_text())
 
 
 def named(requirements: list[str]) -> set[str]:
@@ -37,6 +38,10 @@ def test_every_extra_is_explained() -> None:
 
 def test_every_dependency_of_the_page_is_explained() -> None:
     assert documented("The page") == {*PAGE["dependencies"], *PAGE["devDependencies"]}
+
+
+def test_every_client_in_the_tests_is_explained() -> None:
+    assert documented("Clients in the tests") == {*PEERS["dependencies"]}
 
 
 def test_no_entry_lacks_a_reason_a_licence_or_what_it_saves() -> None:

@@ -42,6 +42,7 @@ from millstream.server.answering import create_rag
 from millstream.server.guard import Guard
 from millstream.server.identity import Identify
 from millstream.server.problem import on_error, problem, problem_of
+from millstream.server.protocols import protocol_routes
 from millstream.server.reading import create_pool
 from millstream.server.routes import conversations, documents, plain, runs, status, websocket
 from millstream.server.settings import Settings, load_settings, provider_environment
@@ -268,6 +269,7 @@ def _routed(settings: Settings) -> Starlette:
             *status.routes,
             *websocket.routes,
             *plain.routes,
+            *protocol_routes(settings),
             *page.routes,
         ],
         middleware=_middleware(settings),

@@ -24,6 +24,10 @@ ENV_FILE = ".env"
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*]+\Z")
 
 _PREFIX = "MILLSTREAM_"
+# Other people's protocols, each a setting: `on`, `off`, or the prefix of its paths.
+PROTOCOLS = ("ai_chat", "openai_chat", "openai_responses", "ai_sdk", "ag_ui", "mcp")
+_PATH_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+\Z")
+
 _OF_INSTALLATION = frozenset({"MILLSTREAM_SKIP_PAGE"})
 
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -78,6 +82,13 @@ class Settings(BaseSettings):
     max_running: int = Field(10_000, ge=1, description="Answers in the making at the same time; beyond it 503.")
     quote_pace: float = Field(30, ge=0, description="Words per second of a quoted answer; 0 for all at once.")
 
+    ai_chat: str = Field("on", description="Microsoft's AI Chat Protocol: `on`, `off`, or a prefix for its paths.")
+    openai_chat: str = Field("on", description="OpenAI's Chat Completions: `on`, `off`, or a prefix for its paths.")
+    openai_responses: str = Field("on", description="OpenAI's Responses: `on`, `off`, or a prefix for its paths.")
+    ai_sdk: str = Field("on", description="Vercel's AI SDK: `on`, `off`, or a prefix for its paths.")
+    ag_ui: str = Field("on", description="AG-UI: `on`, `off`, or a prefix for its path.")
+    mcp: str = Field("on", description="Model Context Protocol: `on`, `off`, or a prefix for its path.")
+
     read_file_mb: float = Field(100, gt=0, description="A larger file is reported and not read.")
     read_seconds: float = Field(60, gt=0, description="CPU time that reading one file may take.")
     read_memory_mb: int = Field(1024, ge=256, description="Memory that a process which reads files may take.")
@@ -129,6 +140,14 @@ class Settings(BaseSettings):
                 raise ValueError("must be `finish`, `stop` or a number of seconds") from None
         if isinstance(value, float | int) and not 0 <= value < math.inf:
             raise ValueError("must be `finish`, `stop` or a number of seconds, not negative")
+        return value
+
+    @field_validator(*PROTOCOLS)
+    @classmethod
+    def _on_off_or_prefix(cls, value: str) -> str:
+        value = value if value in ("on", "off") else value.rstrip("/")
+        if value not in ("on", "off") and not _PATH_PREFIX.match(value):
+            raise ValueError("must be `on`, `off` or a path like /v2, below which it is served")
         return value
 
     @field_validator("database")

@@ -1,0 +1,93 @@
+"""A route of a foreign protocol as plain ASGI: every refusal has that protocol's shape."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from millstream.errors import InputError, MillstreamError
+from millstream.server.app_of import millstream_of
+from millstream.server.routes.runs import read_body
+
+logger = logging.getLogger("millstream")
+
+# Given the error, the response in the protocol's shape with the right status.
+Refuse = Callable[[MillstreamError], Response]
+Handle = Callable[[Request], Awaitable[ASGIApp]]
+
+
+class Endpoint:
+    """Calls the method's handler and sends what it returns; every error goes through `refuse`."""
+
+    def __init__(self, refuse: Refuse, handlers: Mapping[str, Handle]) -> None:
+        self.handlers = handlers
+        self._refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            handle = self.handlers.get(scope["method"])
+            if handle is None:
+                raise _method_not_allowed(scope["method"], self.handlers)
+            response = await handle(Request(scope, receive))
+            await response(scope, receive, sending)
+        except ClientDisconnect:
+            pass  # it left before it had asked
+        except Exception as error:
+            if begun:
+                raise
+            await self._refuse(_as_refusal(error))(scope, receive, send)
+
+
+def route(path: str, refuse: Refuse, **handlers: Handle) -> Route:
+    """One path with a handler for each method: `route("/v1/models", refuse, GET=list_models)`.
+
+    The route itself lets every method through: it would refuse a wrong one in our own shape.
+    """
+    return Route(path, Endpoint(refuse, handlers))
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The request's body, which must be a JSON object. Raises InputError, TooLarge."""
+    body = await read_body(request, millstream_of(request).settings.max_body_bytes)
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"The request body is not JSON: {error}.") from error
+    except RecursionError as error:
+        raise InputError("The request body is nested too deeply.") from error
+    if not isinstance(value, dict):
+        raise InputError("The request body must be a JSON object.")
+    return value
+
+
+def refusal(message: str, code: str, status: int) -> MillstreamError:
+    """An error with a status that no class of errors has."""
+    error = MillstreamError(message, code=code)
+    error.status = status
+    return error
+
+
+def _method_not_allowed(method: str, methods: Iterable[str]) -> MillstreamError:
+    return refusal(f"{method} is not for this address; use {' or '.join(methods)}.", "method-not-allowed", 405)
+
+
+def _as_refusal(error: Exception) -> MillstreamError:
+    if isinstance(error, MillstreamError):
+        return error
+    if isinstance(error, HTTPException):  # of the application's own `identify`
+        return refusal(error.detail, "http-error", error.status_code)
+    logger.error("a request failed", exc_info=error)
+    return MillstreamError("The server failed unexpectedly; its log says why.")
