@@ -1,25 +1,31 @@
-"""`Client`: events once, through every cut; refusals in the server's own words."""
+"""The clients: events once, through every cut; refusals in the server's own words."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from aiohttp import web
 from starlette.requests import HTTPConnection
 
-import millstream.client
+import millstream.client.asynchronous
+import millstream.client.connection
 from core import until
-from millstream import Client
+from millstream import AsyncClient, Client
 from millstream.errors import Forbidden, InputError, ModelError, RunError, Unavailable
 from millstream.events import AnyEvent, Data, RunFailed, RunFinished, TextDelta
 from serving import CuttingProxy, Server, Told, serving, within
 
+T = TypeVar("T")
+
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(millstream.client, "BACKOFF_S", (0.0,))
+    monkeypatch.setattr(millstream.client.asynchronous, "BACKOFF_S", (0.0,))
 
 
 @pytest.fixture
@@ -29,16 +35,16 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def client(server: Server) -> AsyncIterator[Client]:
-    async with Client(server.url + "/") as client:
+async def client(server: Server) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(server.url + "/") as client:
         yield client
 
 
-async def all_of(client: Client, **request: object) -> list[AnyEvent]:
-    return [event async for event in client.stream({"question": "Why?", **request})]
+async def all_of(client: AsyncClient, **request: object) -> list[AnyEvent]:
+    return [event async for event in client.run("Why?", **request)]
 
 
-async def test_stream_yields_the_events_of_a_run_to_its_end(server: Server, client: Client) -> None:
+async def test_stream_yields_the_events_of_a_run_to_its_end(server: Server, client: AsyncClient) -> None:
     asked = asyncio.create_task(all_of(client))
     telling = await server.told.next()
     telling.run.write("Hello")
@@ -48,7 +54,7 @@ async def test_stream_yields_the_events_of_a_run_to_its_end(server: Server, clie
     assert isinstance(events[-1], RunFinished)
 
 
-async def test_a_failed_run_is_an_event_of_the_stream(server: Server, client: Client) -> None:
+async def test_a_failed_run_is_an_event_of_the_stream(server: Server, client: AsyncClient) -> None:
     asked = asyncio.create_task(all_of(client))
     (await server.told.next()).fail(RunError("No credit left.", code="no-credit"))
     last = (await within(asked))[-1]
@@ -56,26 +62,118 @@ async def test_a_failed_run_is_an_event_of_the_stream(server: Server, client: Cl
     assert last.code == "no-credit"
 
 
-async def test_run_returns_the_whole_answer(server: Server, client: Client) -> None:
-    asked = asyncio.create_task(client.run({"question": "Why?"}))
+async def test_run_returns_the_whole_answer(server: Server, client: AsyncClient) -> None:
+    asked = asyncio.create_task(client.run("Why?").final())
     telling = await server.told.next()
     telling.run.write("Hello")
     telling.end()
     assert (await within(asked)).message.content == "Hello"
 
 
-async def test_run_raises_what_the_run_failed_with(server: Server, client: Client) -> None:
-    asked = asyncio.create_task(client.run({"question": "Why?"}))
+async def test_final_tells_how_a_run_failed(server: Server, client: AsyncClient) -> None:
+    asked = asyncio.create_task(client.run("Why?").final())
     error = ModelError("Too many.", code="model-rate-limited", retryable=True, retry_after=3)
     (await server.told.next()).fail(error)
-    with pytest.raises(RunError) as failed:
-        await within(asked)
-    found = failed.value
-    assert (found.code, found.status, found.retryable, found.retry_after) == ("model-rate-limited", 429, True, 3)
-    assert found.message == "Too many."
+    found = await within(asked)
+    assert found.state == "failed"
+    assert found.message.error is not None
+    assert (found.message.error.code, found.message.error.retry_after) == ("model-rate-limited", 3)
 
 
-async def test_stop_returns_the_snapshot_and_ends_the_stream(server: Server, client: Client) -> None:
+async def test_the_words_alone(server: Server, client: AsyncClient) -> None:
+    run = client.run("Why?")
+    words = asyncio.create_task(anext(run.text_stream))
+    telling = await server.told.next()
+    telling.run.write("Hello ")
+    assert await within(words) == "Hello "
+    telling.run.write("world")
+    telling.end()
+    assert [text async for text in run.text_stream] == ["world"]
+    assert (await run.final()).message.content == "Hello world"
+
+
+async def test_a_run_can_be_followed_from_a_cursor_and_its_whole_answer_had(
+    server: Server, client: AsyncClient
+) -> None:
+    run = client.run("Why?", run_id="r1")
+    first = asyncio.create_task(anext(run))
+    telling = await server.told.next()
+    telling.run.write("Hello")
+    await within(first)
+    again = client.follow("r1", after=1)
+    assert isinstance(await within(anext(again)), TextDelta)
+    telling.end()
+    assert (await within(again.final())).message.content == "Hello"
+    assert [event async for event in client.follow("r1", after=(await run.final()).seq)] == []
+
+
+async def test_conversations_can_be_listed_and_opened(server: Server, client: AsyncClient) -> None:
+    asked = asyncio.create_task(client.run("Why?").final())
+    telling = await server.told.next()
+    telling.run.write("Because.")
+    telling.end()
+    ended = await within(asked)
+    [head] = await client.conversations()
+    assert (head.conversation_id, head.title) == (ended.conversation_id, "Why?")
+    question, answer = (await client.conversation(ended.conversation_id)).branch()
+    assert question.content == "Why?"
+    assert answer.run == ended
+
+
+# Without asyncio
+
+
+def in_thread(work: Callable[[], T]) -> Awaitable[T]:
+    return within(asyncio.to_thread(work))
+
+
+async def test_the_blocking_client_iterates_stops_and_follows(server: Server) -> None:
+    with Client(server.url) as client:
+        run = client.run("Why?", run_id="r1")
+        first = asyncio.create_task(asyncio.to_thread(next, run))
+        telling = await server.told.next()
+        assert (await within(first)).seq == 1
+        telling.run.write("Hello")
+        assert await in_thread(lambda: next(iter(run.text_stream))) == "Hello"
+        stopped = await in_thread(lambda: run.stop(seen=2))
+        assert (stopped.state, stopped.message.content) == ("stopped", "He")
+        assert await in_thread(run.final) == stopped
+        assert await in_thread(lambda: client.snapshot("r1")) == stopped
+        assert [event.seq for event in await in_thread(lambda: list(client.follow("r1")))] == list(
+            range(1, stopped.seq + 1)
+        )
+        [head] = await in_thread(client.conversations)
+        found = await in_thread(lambda: client.conversation(head.conversation_id))
+        assert found.branch()[-1].run == stopped
+
+
+async def test_the_blocking_client_may_be_left_in_the_middle(server: Server) -> None:
+    with Client(server.url) as client:
+        run = client.run("Why?")
+        first = asyncio.create_task(asyncio.to_thread(next, run))
+        telling = await server.told.next()
+        await within(first)
+        await in_thread(client.close)
+    telling.end()
+    await in_thread(client.close)
+
+
+async def test_the_blocking_client_raises_refusals(server: Server) -> None:
+    with Client(server.url) as client, pytest.raises(InputError, match="poet"):
+        await in_thread(client.run("Why?", answer="poet").final)
+
+
+def test_importing_the_client_loads_nothing_of_the_server() -> None:
+    script = """
+import sys, millstream.client
+server = "starlette uvicorn openai numpy onnxruntime pydantic sqlite3 millstream.server millstream.run".split()
+print([name for name in server if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+async def test_stop_returns_the_snapshot_and_ends_the_stream(server: Server, client: AsyncClient) -> None:
     asked = asyncio.create_task(all_of(client, run_id="r1"))
     telling = await server.told.next()
     telling.run.write("Hello")
@@ -85,7 +183,7 @@ async def test_stop_returns_the_snapshot_and_ends_the_stream(server: Server, cli
     assert await client.snapshot("r1") == stopped
 
 
-async def test_an_event_may_be_larger_than_any_buffer(server: Server, client: Client) -> None:
+async def test_an_event_may_be_larger_than_any_buffer(server: Server, client: AsyncClient) -> None:
     asked = asyncio.create_task(all_of(client))
     telling = await server.told.next()
     telling.run.data("big", "x" * 3_000_000)
@@ -95,12 +193,12 @@ async def test_an_event_may_be_larger_than_any_buffer(server: Server, client: Cl
     assert len(events[1].data) == 3_000_000
 
 
-async def test_a_reader_who_leaves_the_loop_leaves_the_run(server: Server, client: Client) -> None:
-    async with aclosing(client.stream({"question": "Why?", "run_id": "r1"})) as events:
+async def test_a_reader_who_leaves_the_loop_leaves_the_run(server: Server, client: AsyncClient) -> None:
+    async with client.run("Why?", run_id="r1") as events:
         assert (await anext(events)).seq == 1
     telling = await server.told.next()
     telling.end()
-    async with aclosing(client.stream({"question": "Why?", "run_id": "r1"})) as events:
+    async with client.run("Why?", run_id="r1") as events:
         assert isinstance([event async for event in events][-1], RunFinished)
 
 
@@ -116,16 +214,16 @@ async def test_a_reader_who_leaves_the_loop_leaves_the_run(server: Server, clien
     ],
 )
 async def test_a_refusal_has_the_servers_words_and_is_not_tried_again(
-    client: Client, request_: dict[str, object], status: int, code: str
+    client: AsyncClient, request_: dict[str, object], status: int, code: str
 ) -> None:
-    for call in (client.run(request_), anext(client.stream(request_))):
+    for call in (client.run(**request_).final(), anext(client.run(**request_))):
         with pytest.raises(InputError) as refused:
             await within(call)
         assert (refused.value.status, refused.value.code) == (status, code)
 
 
 async def test_a_busy_server_is_told_at_once_with_its_retry_after(tmp_path: Path) -> None:
-    async with serving(tmp_path, max_running=1) as server, Client(server.url) as client:
+    async with serving(tmp_path, max_running=1) as server, AsyncClient(server.url) as client:
         asked = asyncio.create_task(all_of(client))
         telling = await server.told.next()
         with pytest.raises(Unavailable) as refused:
@@ -136,11 +234,11 @@ async def test_a_busy_server_is_told_at_once_with_its_retry_after(tmp_path: Path
 
 
 async def test_nobody_there_is_told_at_once() -> None:
-    async with Client("http://127.0.0.1:1") as client:
+    async with AsyncClient("http://127.0.0.1:1") as client:
         for call in (
-            client.run({"question": "Why?"}),
+            client.run("Why?").final(),
             client.snapshot("x"),
-            anext(client.stream({"question": "Why?"})),
+            anext(client.run("Why?")),
         ):
             with pytest.raises(Unavailable, match=r"http://127\.0\.0\.1:1 cannot be reached"):
                 await within(call)
@@ -148,7 +246,7 @@ async def test_nobody_there_is_told_at_once() -> None:
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://localhost", "http://", "nonsense", ""])
 async def test_what_is_no_address_is_told_at_once(url: str) -> None:
-    async with Client(url) as client:
+    async with AsyncClient(url) as client:
         with pytest.raises(InputError, match="address of a server"):
             await within(client.snapshot("x"))
 
@@ -161,11 +259,11 @@ async def test_the_token_is_sent_as_a_bearer_token(tmp_path: Path) -> None:
 
     told = Told()
     async with serving(tmp_path, told.answer, identify=by_token) as server:
-        async with Client(server.url) as client:
+        async with AsyncClient(server.url) as client:
             with pytest.raises(InputError, match="Sign in first") as refused:
                 await all_of(client)
             assert refused.value.status == 403
-        async with Client(server.url, token="ann") as client:
+        async with AsyncClient(server.url, token="ann") as client:
             asked = asyncio.create_task(all_of(client))
             (await told.next()).end()
             await within(asked)
@@ -178,7 +276,7 @@ async def test_a_server_that_goes_away_for_good_is_given_up_after_some_attempts(
     async with (
         serving(tmp_path) as server,
         CuttingProxy(server.port, [600] + [0] * 100).running() as proxy,
-        Client(proxy.url) as client,
+        AsyncClient(proxy.url) as client,
     ):
         asked = asyncio.create_task(all_of(client))
         (await server.told.next()).run.write("word " * 200)
@@ -219,7 +317,7 @@ FINISHED = b'{"type":"run.finished","seq":4,"at":0}\n'
 async def test_it_resumes_after_the_last_event_that_it_has_and_passes_over_repeated_and_unknown_ones() -> None:
     unknown = b'{"type":"run.sung","seq":3,"at":0}\n'
     answers = (200, STARTED + b"\n" + WORD + WORD[:20]), (200, WORD + unknown + FINISHED)
-    async with imitation(*answers) as (url, asked), Client(url) as client:
+    async with imitation(*answers) as (url, asked), AsyncClient(url) as client:
         events = await within(all_of(client, run_id="r"))
     assert [event.seq for event in events] == [1, 2, 4]
     assert asked == ["POST /api/runs", "GET /api/runs/r/events?after=2"]
@@ -229,32 +327,47 @@ async def test_it_resumes_after_the_last_event_that_it_has_and_passes_over_repea
 @pytest.mark.parametrize("status", [502, 503, 504])
 async def test_a_proxy_whose_server_is_away_for_a_moment_is_waited_for(status: int) -> None:
     away = (status, b"<html>Bad gateway</html>")
-    async with imitation((200, STARTED), away, away, (200, WORD + FINISHED)) as (url, asked), Client(url) as client:
+    async with (
+        imitation((200, STARTED), away, away, (200, WORD + FINISHED)) as (url, asked),
+        AsyncClient(url) as client,
+    ):
         assert [event.seq for event in await within(all_of(client, run_id="r"))] == [1, 2, 4]
     assert len(asked) == 4
 
 
 @pytest.mark.parametrize("answer", [(200, b""), (204, b""), (200, b"\n\n")])
 async def test_streams_that_end_without_an_event_again_and_again_are_given_up(answer: tuple[int, bytes]) -> None:
-    async with imitation((200, STARTED), answer) as (url, asked), Client(url) as client:
+    async with imitation((200, STARTED), answer) as (url, asked), AsyncClient(url) as client:
         with pytest.raises(Unavailable, match="again and again"):
             await within(all_of(client))
-    assert len(asked) == millstream.client.ATTEMPTS + 1
+    assert len(asked) == millstream.client.asynchronous.ATTEMPTS + 1
 
 
 @pytest.mark.parametrize(("status", "code"), [(409, "cursor-ahead"), (410, "gone")])
 async def test_events_that_were_lost_with_their_server_are_told_as_an_error_of_the_run(status: int, code: str) -> None:
     problem = b'{"status":%d,"code":"%b","detail":"Start again from the snapshot."}' % (status, code.encode())
-    async with imitation((200, STARTED), (status, problem)) as (url, _), Client(url) as client:
+    async with imitation((200, STARTED), (status, problem)) as (url, _), AsyncClient(url) as client:
         with pytest.raises(RunError) as failed:
             await within(all_of(client))
     assert (failed.value.code, failed.value.status) == (code, status)
 
 
+async def test_final_takes_what_is_left_of_a_run_whose_last_events_were_lost() -> None:
+    problem = b'{"status":409,"code":"cursor-ahead","detail":"Start again from the snapshot."}'
+    left = (
+        b'{"run_id":"r","conversation_id":"c","message_id":"m","model":"x","created":0,"state":"failed","seq":2,'
+        b'"message":{"content":"Hi","steps":[],"sources":[],"citations":[],"followups":[]}}'
+    )
+    async with imitation((200, STARTED), (409, problem), (200, left)) as (url, asked), AsyncClient(url) as client:
+        found = await within(client.run("Why?", run_id="r").final())
+    assert (found.state, found.message.content) == ("failed", "Hi")
+    assert asked[-1] == "GET /api/runs/r"
+
+
 async def test_a_server_that_falls_silent_is_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server of ours sends a heartbeat; a stream without any is read again elsewhere."""
-    monkeypatch.setattr(millstream.client, "SILENCE_S", 0.3)
-    async with serving(tmp_path, heartbeat=60) as server, Client(server.url) as client:
+    monkeypatch.setattr(millstream.client.connection, "SILENCE_S", 0.3)
+    async with serving(tmp_path, heartbeat=60) as server, AsyncClient(server.url) as client:
         asked = asyncio.create_task(all_of(client, run_id="r1"))
         telling = await server.told.next()
         lives = server.millstream.supervisor._live

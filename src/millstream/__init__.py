@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from millstream.client import Client
+    from millstream.client import AsyncClient, Client
     from millstream.errors import MillstreamError, ModelError, RunError
     from millstream.models import ChatMessage, ChatModel, ModelOptions, Prompt
     from millstream.run import Run, Step
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Loaded when first used: the command line and `millstream.events` alone need none of the server.
 _HOMES = {
+    "AsyncClient": "client",
     "ChatMessage": "models",
     "ChatModel": "models",
     "Client": "client",
@@ -40,6 +41,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AsyncClient",
     "ChatMessage",
     "ChatModel",
     "Client",

@@ -88,6 +88,14 @@ def test_the_python_examples_work(served: Served, number: int) -> None:
         assert len(output.split()) > 5
 
 
+@pytest.mark.parametrize("number", range(3))
+def test_the_examples_of_our_own_python_client_work(served: Served, number: int) -> None:
+    output = run(
+        [sys.executable, "-c", blocks("docs/clients/python.md", "python")[number].replace(ADDRESS, served.url)]
+    )
+    assert ("finished [" if number == 1 else "RunFinished") in output
+
+
 @pytest.fixture
 async def serve_app() -> AsyncIterator[object]:
     servers: list[tuple[uvicorn.Server, asyncio.Task[None]]] = []

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 import websockets
 
-from millstream.client import Client
+from millstream.client import AsyncClient
 from millstream.events import encode, encode_json
 
 TERMINAL = {"run.finished", "run.stopped", "run.failed"}
@@ -80,9 +80,9 @@ async def websocket(url: str, run_id: str) -> list[bytes]:
 
 
 async def client(url: str, request: dict[str, str]) -> list[bytes]:
-    """Our own `Client` decodes; what it yields is encoded again."""
-    async with Client(url) as asking:
-        return [encode(event) async for event in asking.stream(request)]
+    """Our own client decodes; what it yields is encoded again."""
+    async with AsyncClient(url) as asking:
+        return [encode(event) async for event in asking.run(**request)]
 
 
 async def whole(url: str, request: dict[str, str]) -> bytes:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from readers import READINGS, Reading, client, whole
 
-import millstream.client
+import millstream.client.asynchronous
 from millstream.events import Event, TextDelta, decode, encode_json
 from millstream.run import Run
 from millstream.snapshot import fold
@@ -85,7 +85,7 @@ def test_a_reader_cut_anywhere_any_number_of_times_misses_nothing_and_gets_nothi
 def test_our_client_cut_anywhere_misses_nothing_and_gets_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(millstream.client, "BACKOFF_S", (0.0,))
+    monkeypatch.setattr(millstream.client.asynchronous, "BACKOFF_S", (0.0,))
 
     async def check(server: Server, run_id: str, cuts: list[int]) -> None:
         # Where the very first connection fails the client tells its caller; from then on it resumes.

@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from millstream.cli.terminal import Printer
-from millstream.client import Client
+from millstream.client import AsyncClient
 from millstream.errors import InputError, RunError
 from millstream.events import AnyEvent, decode, encode, encode_json
 from millstream.folder import serving
@@ -78,13 +77,12 @@ async def _ask(
 
 async def _remote(request: dict[str, Any], url: str) -> AsyncGenerator[AnyEvent, None]:
     """The events from a server. Interrupting the command stops the run there."""
-    run_id = uuid.uuid4().hex
-    async with Client(url) as client, aclosing(client.stream({**request, "run_id": run_id})) as events:
+    async with AsyncClient(url) as client, client.run(**request) as run:
         try:
-            async for event in events:
+            async for event in run:
                 yield event
         except asyncio.CancelledError:
-            await client.stop(run_id)
+            await run.stop()
             raise
 
 

@@ -1,0 +1,102 @@
+"""One server over HTTP: requests, refusals in the server's own words, and lines however long."""
+
+from collections.abc import AsyncGenerator
+from typing import Any, TypeVar
+
+import aiohttp
+import msgspec
+
+from millstream.errors import CursorAhead, Gone, InputError, MillstreamError, RunError, Unavailable
+
+# The server sends a heartbeat every 15 s; a stream silent for much longer is dead.
+SILENCE_S = 45.0
+CONNECT_S = 10.0
+
+T = TypeVar("T")
+
+
+class Connection:
+    """`token` is sent as a bearer token. The HTTP session is made with the first request."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def request(self, method: str, path: str, **options: Any) -> aiohttp.ClientResponse:
+        """The server's answer, which is not a refusal.
+
+        Raises InputError for a url that is none, MillstreamError with the server's words when it refuses, Unavailable
+        when it cannot be reached.
+        """
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+            self._session = aiohttp.ClientSession(timeout=timeout, headers=self._headers)
+        try:
+            response = await self._session.request(method, self.url + path, **options)
+            if response.status < 400:
+                return response
+            async with response:
+                raise _refusal(response.status, await response.read())
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+            raise InputError(f"{self.url!r} is not the address of a server; it begins with http://.") from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _unreachable(self.url, error) from error
+
+    async def read(self, kind: type[T], method: str, path: str, **options: Any) -> T:
+        """The server's answer as JSON. Raises as `request`."""
+        async with await self.request(method, path, **options) as response:
+            try:
+                return msgspec.json.decode(await response.read(), type=kind)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise _unreachable(self.url, error) from error
+            except msgspec.DecodeError as error:
+                raise Unavailable(f"{self.url} is no Millstream server of this version: {error}.") from error
+
+
+async def lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+    """Whole lines, however long. Raises Unavailable where the connection was cut."""
+    rest = bytearray()
+    try:
+        async for piece in response.content.iter_any():
+            begin = len(rest)
+            rest += piece
+            end = rest.rfind(b"\n", begin) + 1
+            if end:
+                for line in bytes(rest[:end]).split(b"\n"):
+                    yield line
+                del rest[:end]
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise _unreachable(str(response.url.origin()), error) from error
+
+
+def _unreachable(url: str, error: Exception) -> Unavailable:
+    return Unavailable(f"{url} cannot be reached: {error or type(error).__name__}.")
+
+
+def _refusal(status: int, body: bytes) -> MillstreamError:
+    try:
+        problem = msgspec.json.decode(body)
+        detail, code = str(problem["detail"]), str(problem["code"])
+    except (msgspec.DecodeError, TypeError, KeyError):
+        if status in (502, 503, 504):  # a proxy whose server is away
+            return Unavailable(f"The server is not there: its proxy answered {status}.")
+        detail, code, problem = f"The server answered {status}.", "http-error", {}
+    if "message" in problem or code in (CursorAhead.code, Gone.code):
+        return RunError(
+            detail,
+            code=code,
+            status=status,
+            retryable=bool(problem.get("retryable")),
+            retry_after=problem.get("retry_after"),
+        )
+    if status == 503:
+        return Unavailable(detail, code=code, retry_after=problem.get("retry_after"))
+    error = InputError(detail, code=code)
+    error.status = status
+    return error
