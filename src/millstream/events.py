@@ -206,7 +206,11 @@ _LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\
 
 def encode_json(value: object) -> bytes:
     """`value` as one line of JSON without any Unicode line end, not even an escaped newline at its end."""
-    data = _encoder.encode(value)
+    return escape_line_ends(_encoder.encode(value))
+
+
+def escape_line_ends(data: bytes) -> bytes:
+    """The same JSON without any raw Unicode line end, whoever encoded it."""
     if not data.isascii():
         for raw, escaped in _LINE_ENDS:
             if raw in data:
