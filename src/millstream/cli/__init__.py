@@ -9,6 +9,7 @@ import typer
 from millstream import __version__
 from millstream.cli.ask import ask
 from millstream.cli.catalogue import documents_group
+from millstream.cli.chat import chat
 from millstream.cli.documents import sync
 from millstream.cli.evaluate import evaluate
 from millstream.cli.replay import replay
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(sync)
 app.command()(ask)
+app.command()(chat)
 app.command()(search)
 app.command()(replay)
 app.command("eval")(evaluate)

@@ -19,6 +19,20 @@ from millstream.events import (
 )
 from millstream.snapshot import Snapshot, SourceState
 
+# C0, DEL and C1, except tab and newline: a document or a model must not steer the reader's terminal.
+_CONTROL = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+
+
+def printable(text: str) -> str:
+    """The text without control characters."""
+    return text.translate(_CONTROL)
+
+
+def cited_source(source: Source | SourceState) -> str:
+    """One line that names a source."""
+    page = f", page {source.page_start}" if source.page_start is not None else ""
+    return f"[{source.n}] {source.title} ({source.uri}{page})"
+
 
 class Printer:
     """Plain text when the output is piped; what is not the answer goes to `err`, and only to a terminal."""
@@ -44,7 +58,7 @@ class Printer:
             case Source():
                 self._sources[event.n] = event
             case ReasoningDelta() if self._talkative:
-                self._console.print(event.text, style="dim italic", end="", markup=False)
+                self._console.print(printable(event.text), style="dim italic", end="", markup=False)
             case TextFinished():
                 self._write_sources()
             case Followups():
@@ -68,6 +82,7 @@ class Printer:
         self._write_sources()
 
     def _write(self, text: str) -> None:
+        text = printable(text)
         if text and not self._words and self._talkative:
             self._console.print()
         self._words = self._words or bool(text)
@@ -85,9 +100,8 @@ class Printer:
         if cited:
             self._write("\n")
         for source in cited:
-            page = f", page {source.page_start}" if source.page_start is not None else ""
-            self._write(f"[{source.n}] {source.title} ({source.uri}{page})\n")
+            self._write(f"{cited_source(source)}\n")
 
     def _note(self, text: str) -> None:
         if self._talkative:
-            self._console.print(text, style="dim", markup=False)
+            self._console.print(printable(text), style="dim", markup=False)

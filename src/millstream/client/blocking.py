@@ -1,13 +1,12 @@
 """The client without asyncio: the same one, on an event loop in a thread of its own."""
 
-import asyncio
-import threading
 from collections.abc import Coroutine, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from millstream.client.asynchronous import AsyncClient, AsyncRunStream
 from millstream.client.calls import LOCAL_SERVER, Conversation, RunFields
+from millstream.client.loop import LoopThread
 from millstream.events import AnyEvent, TextDelta
 from millstream.snapshot import Snapshot
 
@@ -22,8 +21,7 @@ class Client:
 
     def __init__(self, url: str = LOCAL_SERVER, *, token: str | None = None) -> None:
         self._client = AsyncClient(url, token=token)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._loop: LoopThread | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -34,14 +32,10 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        if self._loop is None or self._thread is None:
-            return
-        self._wait(self._client.close())
-        self._wait(self._loop.shutdown_asyncgens())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-        self._loop = self._thread = None
+        if self._loop is not None:
+            self._loop.wait(self._client.close())
+            self._loop.close()
+            self._loop = None
 
     def run(self, question: str | None = None, **fields: Unpack[RunFields]) -> "RunStream":
         """A run that begins when its stream is first read. Leaving the stream does not stop the run."""
@@ -68,18 +62,9 @@ class Client:
         return self._wait(self._client.conversation(conversation_id))
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` returns. Ctrl-C while waiting cancels it."""
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            # A daemon: a program that forgets `close` must still be able to end.
-            self._thread = threading.Thread(target=self._loop.run_forever, name="millstream-client", daemon=True)
-            self._thread.start()
-        result = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return result.result()
-        except BaseException:
-            result.cancel()
-            raise
+            self._loop = LoopThread("millstream-client")
+        return self._loop.wait(work)
 
 
 class RunStream:

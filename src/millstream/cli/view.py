@@ -1,0 +1,158 @@
+"""An answer in a terminal as it happens: what is finished is printed for good, what is still open is redrawn below it.
+
+Markdown is parsed once per finished block: of a growing answer only the last block is open.
+"""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from markdown_it import MarkdownIt
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.segment import Segment
+from rich.spinner import Spinner
+from rich.text import Text
+
+from millstream.cli.terminal import cited_source, printable
+from millstream.events import (
+    AnyEvent,
+    Citation,
+    Followups,
+    ReasoningDelta,
+    RunFailed,
+    RunFinished,
+    RunStopped,
+    Source,
+    StepFinished,
+    StepStarted,
+    TextDelta,
+    TextFinished,
+)
+from millstream.wire.encoder import MarkedText
+
+REDRAWN_PER_SECOND = 12
+# Lines of the model's reasoning that are shown while it thinks.
+REASONING_LINES = 3
+
+_blocks = MarkdownIt("commonmark").enable("table")
+
+
+class AnswerView:
+    """Use as `with AnswerView(console) as view`, and `show` every event of one run in its order."""
+
+    def __init__(self, console: Console) -> None:
+        self.seen = 0  # code points of the answer's Markdown that are on the screen
+        self._console = console
+        self._live = Live(
+            self, console=console, refresh_per_second=REDRAWN_PER_SECOND, transient=True, vertical_overflow="visible"
+        )
+        self._steps: dict[str, tuple[Spinner, float]] = {}
+        self._reasoning = ""
+        self._open = ""  # the Markdown that is not printed yet
+        self._marked = MarkedText(lambda n: f" [{n}]")
+        self._sources: dict[int, Source] = {}
+        self._cited: set[int] = set()
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._steps.clear()
+        self._reasoning = ""
+        self._print_rest()
+        self._live.stop()
+
+    def show(self, event: AnyEvent) -> None:
+        match event:
+            case TextDelta():
+                self._reasoning = ""
+                self.seen += len(event.text)
+                self._add(self._marked.text(event.text))
+            case Citation():
+                self._cited.add(event.n)
+                self._add(self._marked.citation(event))
+            case ReasoningDelta():
+                self._reasoning += printable(event.text)
+            case StepStarted():
+                self._steps[event.step_id] = (Spinner("dots", Text(printable(event.label), "dim")), time.monotonic())
+            case StepFinished():
+                self._steps.pop(event.step_id, None)
+                self._note(f"✓ {event.label} ({event.elapsed_ms} ms)")
+            case Source():
+                self._sources[event.n] = event
+            case TextFinished():
+                self._print_rest()
+                for n in sorted(self._cited & self._sources.keys()):
+                    self._note(cited_source(self._sources[n]))
+                if event.reason == "length":
+                    self._note("The answer reached its length limit.")
+                elif event.reason == "content_filter":
+                    self._note("The provider's content filter ended the answer.")
+            case Followups():
+                for question in event.questions:
+                    self._note(f"→ {question}")
+            case RunStopped():
+                self._print_rest()
+                self._note("Stopped.")
+            case RunFailed():
+                self._print_rest()
+                self._console.print(Text(printable(event.message), "red"))
+            case RunFinished():
+                self._print_rest()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """What is open, as far as it fits: its last lines."""
+        now = time.monotonic()
+        lines = []
+        for spinner, begun in self._steps.values():
+            lines += console.render_lines(spinner, options, pad=False)
+            lines[-1] = [*lines[-1], Segment(f" {now - begun:.0f} s", console.get_style("dim"))]
+        if self._reasoning:
+            thoughts = console.render_lines(Text(self._reasoning, "dim italic"), options, pad=False)
+            lines += thoughts[-REASONING_LINES:]
+        if self._open.strip():
+            lines += console.render_lines(_markdown(self._open), options, pad=False)
+        for line in lines[-max(1, console.height - 2) :]:
+            yield from line
+            yield Segment.line()
+
+    def _add(self, markdown: str) -> None:
+        self._open += printable(markdown)
+        if "\n" not in markdown:
+            return
+        finished = _finished(self._open)
+        if finished:
+            block, self._open = self._open[:finished], self._open[finished:]
+            self._print_block(block)
+
+    def _print_rest(self) -> None:
+        if self._open.strip():
+            self._print_block(self._open)
+        self._open = ""
+
+    def _print_block(self, markdown: str) -> None:
+        self._console.print(_markdown(markdown))
+        self._console.print()
+
+    def _note(self, text: str) -> None:
+        self._console.print(Text(printable(text), "dim"))
+
+
+def _markdown(text: str) -> Markdown:
+    # Addresses are shown, not hidden behind a name that the model has chosen.
+    return Markdown(text, hyperlinks=False)
+
+
+def _finished(markdown: str) -> int:
+    """The length of the text before the last block, 0 when there is only one."""
+    starts = [
+        token.map[0] for token in _blocks.parse(markdown) if token.level == 0 and token.map and token.nesting >= 0
+    ]
+    if len(starts) < 2:
+        return 0
+    return sum(len(line) for line in markdown.splitlines(keepends=True)[: starts[-1]])
