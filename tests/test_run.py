@@ -476,3 +476,14 @@ async def test_what_an_application_says_without_sources_is_not_checked(kept: Kep
     kept.run.write("There are 99 of them.")
     kept.run.finish()
     assert kept.events[-1] == TextFinished(seq=kept.events[-1].seq, at=kept.events[-1].at, reason="stop")
+
+
+class Accented(str):
+    """As some libraries have strings of their own."""
+
+
+async def test_strings_of_other_types_are_strings() -> None:
+    kept = Kept()
+    kept.run.think(Accented("Hm."))
+    kept.run.write(Accented("Because."))
+    assert [event.text for event in kept.events if isinstance(event, ReasoningDelta | TextDelta)] == ["Hm.", "Because."]

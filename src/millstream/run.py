@@ -187,8 +187,8 @@ class Run:
         """Adds Markdown to the answer. Raises RuntimeError after `finish`, TypeError when it is not a string."""
         if self.finished:
             raise RuntimeError("the words of this run are finished; write before followups() or finish()")
-        if not isinstance(text, str):
-            raise TypeError(f"an answer is made of strings, not of {type(text).__name__}")
+        if type(text) is not str:
+            text = _plain(text, "an answer")
         marks = self._marks
         if marks is None:
             self._producer.text(text)
@@ -198,9 +198,11 @@ class Run:
 
     def think(self, text: str) -> None:
         """Adds to the model's reasoning. Raises TypeError when it is not a string."""
-        if not isinstance(text, str):
-            raise TypeError(f"reasoning is made of strings, not of {type(text).__name__}")
-        self._producer.reasoning(text)
+        self._producer.reasoning(text if type(text) is str else _plain(text, "reasoning"))
+
+    def ended(self, reason: FinishReason) -> None:
+        """Why the words will have ended, when they have: for an answer that calls its model by itself."""
+        self._reason = reason
 
     def finish(self, reason: FinishReason | None = None) -> None:
         """The words are complete; what follows is extra. The end of the answer does this by itself."""
@@ -359,6 +361,10 @@ class Run:
 
     # Usage
 
+    def count(self, call: TokenUsage) -> None:
+        """Adds the tokens of a call that the answer made by itself; `generate` and `ask` count their own."""
+        self._count(call)
+
     def _count(self, call: TokenUsage, estimated: bool = False) -> None:
         self._asked = None
         total = self._usage or Usage(input_tokens=0, output_tokens=0, estimated=False)
@@ -386,6 +392,13 @@ class Run:
         if self._usage is not None:
             usage, self._usage = self._usage, None
             self._producer.write(usage)
+
+
+def _plain(text: object, what: str) -> str:
+    """A string of exactly that type: some libraries have strings of their own, which cannot be encoded."""
+    if not isinstance(text, str):
+        raise TypeError(f"{what} is made of strings, not of {type(text).__name__}")
+    return str.__str__(text)
 
 
 def _snippet(text: str) -> str:

@@ -1,0 +1,82 @@
+"""A runnable of LangChain (or a graph of LangGraph) as an answer: words, reasoning, tool calls, usage."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from millstream.adapters.shown import shown
+from millstream.answers.adapt import Answer
+from millstream.models import TokenUsage
+from millstream.run import Run
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable
+
+
+def langchain_answer(
+    runnable: "Runnable[Any, Any]",
+    given: Callable[[Run], Any] | None = None,
+    words: Literal["output", "model"] = "output",
+) -> Answer:
+    """An answer that streams `runnable`.
+
+    `given` makes its input from the run; without it, that is the conversation as a list of messages. `words` says what
+    is the answer: the runnable's own output ("output"), or what the chat models in it say ("model"), for agents and
+    graphs, whose output is a state.
+    """
+
+    async def answer(run: Run) -> None:
+        tools: dict[str, str] = {}
+        asked = given(run) if given is not None else [(said.role, said.content) for said in run.messages]
+        async for event in runnable.astream_events(asked, version="v2"):
+            kind, data = event["event"], event["data"]
+            if kind == "on_tool_start":
+                tools[event["run_id"]] = run.tool_started(event["name"], _arguments(data.get("input")))
+            elif kind == "on_tool_end":
+                output = data.get("output")
+                run.tool_finished(tools.pop(event["run_id"]), output=shown(getattr(output, "content", output)))
+            elif kind == "on_tool_error":
+                run.tool_finished(tools.pop(event["run_id"]), error=str(data.get("error", "")))
+            elif kind == "on_chat_model_end":
+                _count(run, data.get("output"))
+            elif kind.endswith("_stream"):
+                chunk = data.get("chunk")
+                if kind == "on_chat_model_stream":
+                    _think(run, chunk)
+                if (kind == "on_chat_model_stream") if words == "model" else not event["parent_ids"]:
+                    run.write(_text(chunk))
+
+    return answer
+
+
+def _text(chunk: Any) -> str:
+    """The words of a chunk: of a string, of a message, or of a message of parts."""
+    content = getattr(chunk, "content", chunk)
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(part.get("text", "") if isinstance(part, dict) else str(part) for part in content)
+    return ""
+
+
+def _think(run: Run, chunk: Any) -> None:
+    thought = getattr(chunk, "additional_kwargs", {}).get("reasoning_content")
+    if thought:
+        run.think(thought)
+
+
+def _arguments(given: Any) -> dict[str, Any]:
+    found = shown(given)
+    return found if isinstance(found, dict) else {"input": found}
+
+
+def _count(run: Run, message: Any) -> None:
+    usage = getattr(message, "usage_metadata", None)
+    if usage:
+        run.count(
+            TokenUsage(
+                usage["input_tokens"],
+                usage["output_tokens"],
+                reasoning_tokens=usage.get("output_token_details", {}).get("reasoning"),
+                cached_tokens=usage.get("input_token_details", {}).get("cache_read"),
+            )
+        )

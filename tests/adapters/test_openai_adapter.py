@@ -1,0 +1,200 @@
+"""A stream of the OpenAI SDK as an answer, from a real server over a real socket."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from openai import AsyncOpenAI
+
+from millstream.adapters import openai_answer
+from millstream.adapters.openai import MAX_ROUNDS, Create
+from millstream.client import AsyncClient
+from millstream.snapshot import Snapshot
+from millstream.testing import ModelServer, Script
+from serving import serving, within
+
+Chunk = dict[str, Any]
+
+
+def chunk(delta: Chunk | None = None, finish_reason: str | None = None, **more: Any) -> Chunk:
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
+    return {
+        "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices, **more
+    }  # fmt: skip
+
+
+def call(arguments: str, name: str = "weather") -> list[Chunk]:
+    """A tool call that comes in pieces."""
+    half = len(arguments) // 2
+    return [
+        chunk(
+            {"tool_calls": [{"index": 0, "id": "t", "type": "function", "function": {"name": name, "arguments": ""}}]}
+        ),
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": arguments[:half]}}]}),
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": arguments[half:]}}]}, "tool_calls"),
+    ]
+
+
+Asked = list[list[dict[str, Any]]]
+
+
+@asynccontextmanager
+async def model(*answers: list[Chunk] | int) -> AsyncIterator[tuple[Create, Asked]]:
+    """A server that gives these answers (chunks, or a status) in their order, the last one for ever."""
+    asked: Asked = []
+
+    async def complete(request: web.Request) -> web.StreamResponse:
+        asked.append((await request.json())["messages"])
+        found = answers[min(len(asked), len(answers)) - 1]
+        if isinstance(found, int):
+            return web.json_response({"error": {"message": "No.", "code": None, "type": None}}, status=found)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for each in found:
+            await response.write(b"data: " + json.dumps(each).encode() + b"\n\n")
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", complete)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    try:
+        async with AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
+            yield lambda messages: client.chat.completions.create(model="m", messages=messages, stream=True), asked
+    finally:
+        await runner.cleanup()
+
+
+Tools = dict[str, Callable[..., Any]]
+
+
+async def answered(folder: Path, create: Create, tools: Tools | None = None) -> Snapshot:
+    async with serving(folder, openai_answer(create, tools)) as server, AsyncClient(server.url) as client:
+        return await within(client.run("Why?").final())
+
+
+async def test_words_reasoning_and_usage_become_those_of_the_run(tmp_path: Path) -> None:
+    usage = {
+        "prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10,
+        "prompt_tokens_details": {"cached_tokens": 2}, "completion_tokens_details": {"reasoning_tokens": 1},
+    }  # fmt: skip
+    said = [
+        chunk({"role": "assistant", "reasoning_content": "Hm."}), chunk({"content": "Be"}),
+        chunk({"content": "cause."}), chunk({}, "stop"), chunk(usage=usage),
+    ]  # fmt: skip
+    async with model(said) as (create, asked):
+        found = await answered(tmp_path, create)
+    message = found.message
+    assert (message.content, message.reasoning, message.reason) == ("Because.", "Hm.", "stop")
+    assert message.usage is not None
+    assert (message.usage.input_tokens, message.usage.output_tokens) == (7, 3)
+    assert (message.usage.cached_tokens, message.usage.reasoning_tokens) == (2, 1)
+    assert asked == [[{"role": "user", "content": "Why?"}]]
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+async def test_why_the_words_ended_is_kept(tmp_path: Path, reason: str) -> None:
+    async with model([chunk({"content": "Be"}), chunk({}, reason)]) as (create, _):
+        assert (await answered(tmp_path, create)).message.reason == reason
+
+
+async def weather(city: str) -> dict[str, str]:
+    return {"sky": f"clear over {city}"}
+
+
+def plain_weather(city: str) -> str:
+    return f"clear over {city}"
+
+
+@pytest.mark.parametrize(
+    ("tool", "output"),
+    [(weather, {"sky": "clear over Rome"}), (plain_weather, "clear over Rome")],
+)
+async def test_a_tool_is_called_shown_and_told_to_the_model(
+    tmp_path: Path, tool: Callable[..., Awaitable[Any]], output: Any
+) -> None:
+    async with model(call('{"city": "Rome"}'), [chunk({"content": "Clear."}, "stop")]) as (create, asked):
+        found = await answered(tmp_path, create, {"weather": tool})
+    assert found.message.content == "Clear."
+    [shown] = found.message.tools or []
+    assert (shown.name, shown.arguments, shown.output) == ("weather", {"city": "Rome"}, output)
+    told = asked[1][-1]
+    assert (told["role"], told["tool_call_id"]) == ("tool", "t")
+    assert told["content"] == (output if isinstance(output, str) else json.dumps(output))
+
+
+async def test_a_tool_that_fails_is_told_to_the_model(tmp_path: Path) -> None:
+    def broken(city: str) -> str:
+        raise ValueError("no such city")
+
+    async with model(call('{"city": "Oz"}'), [chunk({"content": "Unknown."}, "stop")]) as (create, asked):
+        found = await answered(tmp_path, create, {"weather": broken})
+    [shown] = found.message.tools or []
+    assert shown.error == "ValueError: no such city"
+    assert "no such city" in asked[1][-1]["content"]
+    assert found.state == "finished"
+
+
+@pytest.mark.parametrize("arguments", ["{", "[1]", '"x"'])
+async def test_arguments_that_are_no_object_are_told_to_the_model(tmp_path: Path, arguments: str) -> None:
+    async with model(call(arguments), [chunk({"content": "Sorry."}, "stop")]) as (create, asked):
+        assert (await answered(tmp_path, create, {"weather": weather})).state == "finished"
+    assert "not a JSON object" in asked[1][-1]["content"]
+
+
+async def test_a_tool_that_there_is_not_ends_the_run(tmp_path: Path) -> None:
+    async with model(call("{}", "launch")) as (create, _):
+        error = (await answered(tmp_path, create)).message.error
+    assert error is not None
+    assert error.code == "tool-unknown"
+
+
+async def test_a_model_that_calls_tools_for_ever_is_ended(tmp_path: Path) -> None:
+    async with model(call('{"city": "Rome"}')) as (create, asked):
+        error = (await answered(tmp_path, create, {"weather": weather})).message.error
+    assert error is not None
+    assert error.code == "tool-rounds"
+    assert len(asked) == MAX_ROUNDS
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(429, "model-rate-limited"), (500, "model-unavailable"), (401, "model-refused")]
+)
+async def test_an_error_of_the_sdk_has_the_code_of_our_own_models(tmp_path: Path, status: int, code: str) -> None:
+    async with model(status) as (create, _):
+        error = (await answered(tmp_path, create)).message.error
+    assert error is not None
+    assert error.code == code
+
+
+async def test_nobody_at_the_models_address_is_unavailable(tmp_path: Path) -> None:
+    async with AsyncOpenAI(base_url="http://127.0.0.1:1/v1", api_key="none", max_retries=0) as client:
+        error = (
+            await answered(
+                tmp_path, lambda messages: client.chat.completions.create(model="m", messages=messages, stream=True)
+            )
+        ).message.error
+    assert error is not None
+    assert error.code == "model-unavailable"
+
+
+async def test_stop_ends_the_call_upstream(tmp_path: Path) -> None:
+    async with (
+        ModelServer(Script.words("word " * 10_000, rate=50)) as upstream,
+        AsyncOpenAI(base_url=upstream.base_url, api_key="none") as sdk,
+    ):
+        answer = openai_answer(lambda messages: sdk.chat.completions.create(model="m", messages=messages, stream=True))
+        async with serving(tmp_path, answer) as server, AsyncClient(server.url) as client:
+            run = client.run("Why?")
+            await within(anext(run.text_stream))
+            assert (await run.stop()).state == "stopped"
+            call = await within(upstream.asked())
+            await within(call.closed.wait())
+            assert call.disconnected
