@@ -140,3 +140,7 @@ class MarkedText:
         start = event.start + self._added[bisect_right(self._places, event.start)]
         end = event.end + self._added[bisect_left(self._places, event.end)]
         return min(start, end), end
+
+    def cut(self, seen: int) -> int:
+        """Where the marked text ends when the answer is cut at `seen`: behind the marks at that place."""
+        return seen + self._added[bisect_right(self._places, seen)]
