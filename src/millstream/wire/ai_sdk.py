@@ -205,7 +205,11 @@ class AiSdkEncoder(Encoder):
         if self._version >= 7:
             abort["reason"] = "stopped"
         frames = self._end_all("The answer was stopped before the tool ended.")
-        return frames + _metadata({"aborted": True}) + _frame(abort) + _DONE
+        metadata: dict[str, Any] = {"aborted": True}
+        part, _, end = self._places.span(0, cut := self._marked.cut(event.seen))
+        if cut < self._places.length:  # what was sent stays; a front end may cut it where its reader was
+            metadata["seen"] = {"part": part, "end": end}
+        return frames + _metadata(metadata) + _frame(abort) + _DONE
 
     def run_failed(self, event: RunFailed) -> bytes:
         error: dict[str, Any] = {"code": event.code, "retryable": event.retryable}
@@ -225,17 +229,17 @@ class _Places:
     """Counts the text that was sent, marks included: in code points, in UTF-16 units, and by text parts."""
 
     def __init__(self) -> None:
-        self._length = 0  # in code points
+        self.length = 0  # in code points
         self._wide: list[int] = []  # where a code point takes two units, ascending
         self._parts: list[int] = []  # where each text part begins
 
     def begin_part(self) -> None:
-        self._parts.append(self._length)
+        self._parts.append(self.length)
 
     def add(self, text: str) -> None:
         if not text.isascii() and max(text) > "\uffff":
-            self._wide += (self._length + at for at, character in enumerate(text) if character > "\uffff")
-        self._length += len(text)
+            self._wide += (self.length + at for at, character in enumerate(text) if character > "\uffff")
+        self.length += len(text)
 
     @property
     def last(self) -> int:
@@ -245,11 +249,11 @@ class _Places:
     @property
     def end(self) -> int:
         """Where the newest text part ends, in units."""
-        return self._units(self._length) - self._units(self._parts[-1])
+        return self._units(self.length) - self._units(self._parts[-1])
 
     def span(self, start: int, end: int) -> tuple[int, int, int]:
         """[start, end) in code points as (text part, start, end), in units; what lies in an earlier part is cut off."""
-        end = min(end, self._length)
+        end = min(end, self.length)
         part = max(0, bisect_left(self._parts, end) - 1)
         begin = self._parts[part] if self._parts else 0
         start = min(max(start, begin), end)
