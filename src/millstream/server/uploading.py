@@ -65,6 +65,8 @@ async def received_form(
     try:
         received = await form
     except MultiPartException as error:
+        if "maximum size" in error.message:  # of a part that is no file
+            raise TooLarge(f"A part of the form that is no file may have {max_part_bytes} bytes at most.") from error
         raise InputError(f"The form cannot be read: {error.message}") from error
     try:
         yield received

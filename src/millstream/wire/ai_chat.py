@@ -29,10 +29,12 @@ from millstream.events import (
     TextFinished,
     ToolFinished,
     ToolStarted,
+    Unsupported,
     Usage,
     encode_json,
 )
 from millstream.wire.encoder import Encoder, MarkedText
+from millstream.wire.links import source_url
 
 # Thoughts that take more than this are sent in the last line only: each line would have to repeat them all.
 THOUGHTS_BYTES = 32_000
@@ -44,40 +46,41 @@ _UNMARKABLE = re.compile(r"[\x00-\x1f\x7f\[\]\u0085\u2028\u2029]")
 class AIChatEncoder(Encoder):
     """`session_state` is the request's own, and goes back as it came; `errors_as_text` is the demo's form of errors.
 
-    `followups` says whether follow-up questions are wanted.
+    `followups` says whether follow-up questions are wanted. `base`: where the server is reached, for links to sources.
     """
 
     media_type = "application/jsonl"
     heartbeat = b"\n"
 
-    def __init__(self, *, session_state: Any = None, errors_as_text: bool = False, followups: bool = True) -> None:
+    def __init__(
+        self, *, base: str = "", session_state: Any = None, errors_as_text: bool = False, followups: bool = True
+    ) -> None:
         super().__init__()
         # The protocol's name for it, and the demo's.
         self._state = {} if session_state is None else {"sessionState": session_state, "session_state": session_state}
+        self._base = base
         self._errors_as_text = errors_as_text
         self._wants_followups = followups
-        self._data_points: dict[str, list[str]] = {"text": [], "images": [], "citations": []}
         self._thoughts: list[dict[str, Any]] = []
-        self._context: dict[str, Any] = {"data_points": self._data_points, "thoughts": self._thoughts}
+        self._context: dict[str, Any] = {}
         self._head_due = False
         self._thought_of: dict[str, dict[str, Any]] = {}  # step or tool → its thought
         self._thoughts_due = False
-        self._names: dict[int, str] = {}  # source → what its citations are called
-        self._marked = MarkedText(lambda n: f"[{self._names[n]}]")
+        self._sources: dict[int, Source] = {}
+        self._marked = MarkedText(lambda n: f"[{_name(self._sources[n])}]")
         self._marks: set[tuple[int, str]] = set()  # (place in the answer, name)
         self._citations: list[tuple[int, dict[str, Any]]] = []  # with their end in the answer, without marks
         self._content: list[str] = []
         self._reasoning: list[str] = []
         self._data: dict[tuple[str, str | None], dict[str, Any]] = {}
         self._reason: FinishReason = "stop"
+        self._unsupported: list[Unsupported] = []
         self._seen: int | None = None
 
     def encode(self, event: AnyEvent) -> bytes:
-        encoded = super().encode(event)
         if self._head_due and type(event) is not Source:  # sources come one after another, and are sent together
-            self._head_due = self._thoughts_due = False
-            return self._line({"role": "assistant"}, self._context, self._state) + encoded
-        return encoded
+            return self._head() + super().encode(event)
+        return super().encode(event)
 
     def whole(self) -> dict[str, Any]:
         content = "".join(self._content)
@@ -87,8 +90,23 @@ class AIChatEncoder(Encoder):
 
     def run_started(self, event: RunStarted) -> bytes:
         self._context["run_id"] = event.run_id
-        self._head_due = True
-        return b""
+        return self._head()
+
+    def _head(self) -> bytes:
+        self._head_due = self._thoughts_due = False
+        named = [(_name(source), source) for source in self._sources.values()]
+        self._context["data_points"] = {
+            "text": [f"{name}: {source.snippet}" for name, source in named],
+            "images": [],
+            "citations": list(dict.fromkeys(name for name, _ in named)),
+        }
+        if named:
+            self._context["sources"] = [
+                {"citation": name, "title": source.title, "url": source_url(source, self._base)}
+                for name, source in named
+            ]
+        self._context["thoughts"] = self._thoughts
+        return self._line({"role": "assistant"}, self._context, self._state)
 
     # Thoughts: steps and tools, each updated in its place
 
@@ -126,12 +144,7 @@ class AIChatEncoder(Encoder):
     # Sources and the words that rest on them
 
     def source(self, event: Source) -> bytes:
-        page = "" if event.page_start is None else f"#page={event.page_start}"
-        name = _UNMARKABLE.sub(lambda found: quote(found[0]), event.uri or event.title) + page
-        self._names[event.n] = name
-        self._data_points["text"].append(f"{name}: {event.snippet}")
-        if name not in self._data_points["citations"]:
-            self._data_points["citations"].append(name)
+        self._sources[event.n] = event
         self._head_due = True
         return b""
 
@@ -143,9 +156,9 @@ class AIChatEncoder(Encoder):
         return self._words(self._marked.text(event.text))
 
     def citation(self, event: Citation) -> bytes:
-        name = self._names.get(event.n)
-        if name is None:
+        if (source := self._sources.get(event.n)) is None:
             return b""
+        name = _name(source)
         start, end = self._marked.span(event)
         self._citations.append((event.end, {"citation": name, "start": start, "end": end}))
         if (event.end, name) in self._marks:  # two passages of one page
@@ -162,6 +175,7 @@ class AIChatEncoder(Encoder):
 
     def text_finished(self, event: TextFinished) -> bytes:
         self._reason = event.reason
+        self._unsupported = event.unsupported or []
         return b""
 
     # What the application adds, and what follows the words
@@ -192,6 +206,7 @@ class AIChatEncoder(Encoder):
     def run_stopped(self, event: RunStopped) -> bytes:
         self._seen = event.seen
         self._citations = [cited for cited in self._citations if cited[0] <= event.seen]
+        self._unsupported = [flag for flag in self._unsupported if flag.end <= event.seen]
         return self._end({"aborted": True, "finish_reason": "aborted"})
 
     def run_failed(self, event: RunFailed) -> bytes:
@@ -202,10 +217,15 @@ class AIChatEncoder(Encoder):
         whole = {
             "reasoning": "".join(self._reasoning),
             "citations": [cited for _, cited in self._citations],
+            "unsupported": [self._flag(flag) for flag in self._unsupported],
             "data": list(self._data.values()),
             "thoughts": self._thoughts if self._thoughts_due else [],
         }
         return self._add({name: value for name, value in whole.items() if value} | how, self._state)
+
+    def _flag(self, flag: Unsupported) -> dict[str, Any]:
+        start, end = self._marked.span(Citation(n=0, start=flag.start, end=flag.end))
+        return {"start": start, "end": end, **({"missing": flag.missing} if flag.missing else {})}
 
     def _add(self, context: dict[str, Any], state: dict[str, Any] | None = None) -> bytes:
         self._context.update(context)
@@ -216,3 +236,9 @@ class AIChatEncoder(Encoder):
     ) -> bytes:
         of_context = {} if context is None else {"context": context}
         return encode_json({"delta": delta, **of_context, **(state or {})}) + b"\n"
+
+
+def _name(source: Source) -> str:
+    """What citations of it are called: `handbook/leave.pdf#page=2`."""
+    page = "" if source.page_start is None else f"#page={source.page_start}"
+    return _UNMARKABLE.sub(lambda found: quote(found[0]), source.uri or source.title) + page

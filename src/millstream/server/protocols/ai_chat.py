@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from typing import Any, Literal, get_args
 
 import msgspec
 from starlette.requests import Request
@@ -10,61 +9,20 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from millstream.errors import InputError, MillstreamError
+from millstream.errors import MillstreamError
 from millstream.events import encode_json
-from millstream.models import ReasoningEffort
-from millstream.request import RunRequest, request_from
+from millstream.request import RunRequest
 from millstream.server.app_of import millstream_of
 from millstream.server.identity import owner_of
+from millstream.server.protocols.address import address_of
+from millstream.server.protocols.ai_chat_request import received, run_request, with_files
 from millstream.server.protocols.answering import RunAnswer, start_run
-from millstream.server.protocols.endpoint import Refuse, read_json, route
+from millstream.server.protocols.endpoint import Refuse, route
 from millstream.server.settings import Settings
 from millstream.wire.ai_chat import AIChatEncoder
 
 # Azure's name for what makes a retried request known as the same one.
 REQUEST_ID = "x-ms-client-request-id"
-
-
-class Overrides(msgspec.Struct):
-    """What the demo lets a person choose, as far as there is such a choice here."""
-
-    top: int | None = None
-    temperature: float | None = None
-    reasoning_effort: str | None = None
-    suggest_followup_questions: bool | None = None
-
-
-class Context(msgspec.Struct):
-    """`answer` is ours: which answer is asked for, where it is the name of one."""
-
-    overrides: Overrides | None = None
-    answer: Any = None
-
-
-class GivenMessage(msgspec.Struct):
-    role: Literal["system", "user", "assistant"]
-    content: str
-    files: list[Any] | None = None
-
-
-class Body(msgspec.Struct):
-    messages: list[GivenMessage]
-    context: Context | None = None
-    session_state: Any | msgspec.UnsetType = msgspec.UNSET
-    sessionState: Any = None  # noqa: N815
-    stream: bool | None = None
-
-    @property
-    def is_of_demo(self) -> bool:
-        """Whether the demo's front end asks, or something made like it."""
-        overrides = self.context.overrides if self.context is not None else None
-        return overrides is not None or self.session_state is not msgspec.UNSET
-
-    @property
-    def state(self) -> Any:
-        """What the client wants to have back, by either name."""
-        demos = None if self.session_state is msgspec.UNSET else self.session_state
-        return demos if self.sessionState is None else self.sessionState
 
 
 def refuse(error: MillstreamError) -> Response:
@@ -86,50 +44,29 @@ def _refusal(error: MillstreamError, what: str | dict[str, str]) -> Response:
 
 async def complete(request: Request) -> ASGIApp:
     """Whole, unless the body says `stream`: older versions of the demo do."""
-    body = _checked(await read_json(request))
-    return await _answer(request, body, stream=body.stream is True)
+    return await _answer(request, streamed=False)
 
 
 async def stream(request: Request) -> ASGIApp:
-    return await _answer(request, _checked(await read_json(request)), stream=True)
+    return await _answer(request, streamed=True)
 
 
-async def _answer(request: Request, body: Body, *, stream: bool) -> ASGIApp:
-    refusing: Refuse = refuse_as_text if body.is_of_demo else refuse
-    try:
-        asked = await _identified(request, _asked(request, body))
-        run_id = await start_run(request, asked, resumable=asked.run_id is not None, stream=stream)
-    except MillstreamError as error:
-        return refusing(error)
-    overrides = body.context.overrides if body.context is not None else None
+async def _answer(request: Request, *, streamed: bool) -> ASGIApp:
+    async with received(request) as (body, files):
+        refusing: Refuse = refuse_as_text if body.is_of_demo else refuse
+        streamed = streamed or body.stream is True
+        try:
+            asked = await _identified(request, await with_files(request, run_request(request, body), files))
+            run_id = await start_run(request, asked, resumable=asked.run_id is not None, stream=streamed)
+        except MillstreamError as error:
+            return refusing(error)
     encoder = AIChatEncoder(
+        base=address_of(request),
         session_state=body.state,
         errors_as_text=body.is_of_demo,
-        followups=overrides is None or overrides.suggest_followup_questions is not False,
+        followups=body.wants_followups,
     )
-    return RunAnswer(run_id, encoder, refusing, stream=stream)
-
-
-def _checked(value: dict[str, Any]) -> Body:
-    try:
-        return msgspec.convert(value, Body)
-    except msgspec.ValidationError as error:
-        raise InputError(f"The request is not valid: {error}.") from error
-
-
-def _asked(request: Request, body: Body) -> RunRequest:
-    if any(message.files for message in body.messages):
-        raise InputError(
-            "Send files as multipart/form-data: the request as part `json`, files as `messages[0].files[0]`."
-        )
-    asked: dict[str, Any] = {"messages": [{"role": each.role, "content": each.content} for each in body.messages]}
-    context = body.context or Context()
-    overrides = context.overrides or Overrides()
-    if isinstance(context.answer, str) and context.answer in millstream_of(request).offered:
-        asked["answer"] = context.answer
-    effort = overrides.reasoning_effort if overrides.reasoning_effort in get_args(ReasoningEffort) else None
-    options = {"sources": overrides.top, "temperature": overrides.temperature, "reasoning_effort": effort}
-    return request_from({**asked, "options": {name: value for name, value in options.items() if value is not None}})
+    return RunAnswer(run_id, encoder, refusing, stream=streamed)
 
 
 async def _identified(request: Request, asked: RunRequest) -> RunRequest:
