@@ -110,7 +110,7 @@ class OpenAIChatEncoder(Encoder):
         return self._status(status if detail is None else {**status, "detail": detail}, event.label, done=True)
 
     def source(self, event: Source) -> bytes:
-        self._sources[event.n] = event
+        self._sources.setdefault(event.n, event)
         return b""
 
     def reasoning_delta(self, event: ReasoningDelta) -> bytes:
