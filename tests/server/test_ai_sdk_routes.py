@@ -347,9 +347,10 @@ async def test_a_chat_has_its_newest_answer(server: Server) -> None:
 
 @pytest.mark.parametrize("chat", ["a/b", "../x", "ü?#&", "…" * 85, "a/stream", "a/stop"])
 async def test_any_id_can_be_come_back_to(server: Server, chat: str) -> None:
-    async with chatting(server, id=chat):
+    async with chatting(server, id=chat) as reader:
         telling = await server.told.next()
         telling.run.write("Hello")
+        await reader.until(b"Hello")
         async with resuming(server, chat) as again:
             await again.until(b"Hello")
             telling.end()
