@@ -61,9 +61,12 @@ async def received_form(
             raise too_large(millstream)
         return message
 
-    form = Request(request.scope, receive).form(max_files=MAX_FILES, max_fields=MAX_FILES, max_part_size=max_part_bytes)
+    # With "app" in its scope, Starlette would turn its errors into refusals of its own.
+    scope = {name: value for name, value in request.scope.items() if name != "app"}
     try:
-        received = await form
+        received = await Request(scope, receive).form(
+            max_files=MAX_FILES, max_fields=MAX_FILES, max_part_size=max_part_bytes
+        )
     except MultiPartException as error:
         if "maximum size" in error.message:  # of a part that is no file
             raise TooLarge(f"A part of the form that is no file may have {max_part_bytes} bytes at most.") from error
