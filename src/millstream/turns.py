@@ -138,7 +138,7 @@ async def _resolve_given(request: RunRequest, messages: Sequence[GivenMessage], 
     """The turn of `messages`: kept where it `follows`, and unlisted, unless the conversation that it goes on is."""
     given = [ChatMessage(message.role, text_of(message.content)) for message in messages]
     if request.follows is msgspec.UNSET:
-        return Turn(new_id(), given, title_of(given[-1].content), listed=False)
+        return Turn(new_id(), given, "", listed=False)
     said = [Said(message.role, message.content) for message in messages]
     if request.follows is None:
         return Turn(new_id(), given, "", said, listed=False)

@@ -34,12 +34,13 @@ class Encoder:
 
     `media_type` and `heartbeat` are those of the stream. `resumable` says whether a client can come back to a run: if
     not, a run whose client is gone is stopped. After the terminal event `whole()` is the answer of the protocol's
-    non-streaming form.
+    non-streaming form; with `tells_failure` also of a run that failed, once a status has been sent.
     """
 
     media_type: ClassVar[str] = "text/event-stream"
     heartbeat: ClassVar[bytes] = b": ping\n"
-    resumable: ClassVar[bool] = False
+    resumable: bool = False
+    tells_failure: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._handlers: dict[type, Callable[[Any], bytes]] = {
