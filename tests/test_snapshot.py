@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.events import (
+    AnyEvent,
     Citation,
     Data,
     Event,
@@ -26,10 +27,11 @@ from millstream.events import (
     encode,
     encode_json,
 )
-from millstream.snapshot import Fold, Snapshot, fold
-from strategies import EVENTS, TERMINALS
+from millstream.snapshot import Fold, Snapshot, events_of, fold
+from strategies import EVENTS, TERMINALS, TEXTS
 
 STARTED = RunStarted(format=1, run_id="r", conversation_id="c", message_id="m", model="x", created=7, parent_id="q")
+PIECES = st.builds(TextDelta, text=TEXTS) | st.builds(ReasoningDelta, text=TEXTS)
 
 
 def numbered(*events: Event) -> list[Event]:
@@ -162,3 +164,14 @@ def test_events_at_or_below_the_cursor_are_passed_over_and_a_snapshot_is_never_c
     assert folding.snapshot() == fold(all_events)  # type: ignore[arg-type]
     for snapshot, frozen in taken:
         assert encode_json(snapshot) == frozen
+
+
+@given(events=st.lists(EVENTS | PIECES, max_size=20), end=TERMINALS | st.none())
+def test_the_events_of_a_snapshot_fold_to_it(events: list[AnyEvent], end: AnyEvent | None) -> None:
+    written = sum(len(event.text) for event in events if isinstance(event, TextDelta))
+    within = [event for event in events if not isinstance(event, Citation) or event.end <= written]
+    snapshot = folded(*within, *([] if end is None else [end]))
+    again = list(events_of(snapshot))
+    assert fold(again) == msgspec.structs.replace(snapshot, seq=again[-1].seq)
+    assert [event.seq for event in again[:-1]] == list(range(1, len(again)))
+    assert again[-1].seq == (len(again) if end is None else snapshot.seq)

@@ -147,6 +147,89 @@ async def test_messages_bring_their_own_history_and_are_not_listed(chat: Chat) -
         await chat.ask(continues=answer.run_id)
 
 
+async def test_messages_that_are_kept_can_be_followed(chat: Chat) -> None:
+    brought = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "one"}]
+    brought += [{"role": "assistant", "content": "1"}, {"role": "user", "content": "two"}]
+    first = await chat.ask(messages=brought, follows=None, instructions="Rhyme.")
+    second = await chat.ask(messages=[{"role": "user", "content": "three"}], follows=first.run_id)
+    other = await chat.ask(messages=[{"role": "user", "content": "drei"}], follows=first.run_id)
+    history = [("system", "Be brief."), ("user", "one"), ("assistant", "1"), ("user", "two")]
+    assert chat.echo.given[0] == [("system", "Rhyme."), *history]
+    assert chat.echo.given[1] == [*history, ("assistant", "re: two"), ("user", "three")]
+    assert chat.echo.given[2] == [*history, ("assistant", "re: two"), ("user", "drei")]
+    assert first.conversation_id == second.conversation_id == other.conversation_id
+    assert second.snapshot is not None
+    assert second.snapshot.follows == first.run_id
+    assert list(await chat.supervisor.conversations.list(OWNER)) == []
+
+
+async def test_what_is_not_kept_or_not_there_or_not_ended_cannot_be_followed(tmp_path: Path) -> None:
+    told = Obedient()
+    async with supervised(tmp_path, {"default": told.answer, "echo": Echo().answer}) as supervisor:
+        messages = [{"role": "user", "content": "one"}]
+        ask = {"messages": messages, "answer": "echo"}
+        unkept, _ = await supervisor.start(parse_request(msgspec.json.encode(ask)), OWNER)
+        await read(supervisor, unkept)
+        running, _ = await supervisor.start(parse_request(msgspec.json.encode({"messages": messages})), OWNER)
+        for follows, error in ((unkept, InputError), ("unknown", NotFound), (running, Conflict)):
+            with pytest.raises(error):
+                await supervisor.start(parse_request(msgspec.json.encode({**ask, "follows": follows})), OWNER)
+
+
+async def test_instructions_hold_for_one_question_alone(chat: Chat) -> None:
+    first = await chat.ask(question="one", instructions="Rhyme.")
+    await chat.ask(question="two", conversation_id=first.conversation_id)
+    assert chat.echo.given == [
+        [("system", "Rhyme."), ("user", "one")],
+        [("user", "one"), ("assistant", "re: one"), ("user", "two")],
+    ]
+
+
+async def test_metadata_is_told_again(chat: Chat) -> None:
+    answer = await chat.ask(question="one", metadata={"order": "7"})
+    assert answer.snapshot is not None
+    assert answer.snapshot.metadata == {"order": "7"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"metadata": {str(n): "" for n in range(17)}},
+        {"metadata": {"x" * 65: ""}},
+        {"metadata": {"x": "y" * 513}},
+        {"instructions": "x" * 100_001},
+        {"follows": None},
+    ],
+)
+async def test_instructions_metadata_and_what_is_followed_have_bounds(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        parse_request(msgspec.json.encode({"question": "x", **wrong}))
+
+
+async def test_a_deleted_answer_is_no_part_of_what_follows_it(chat: Chat) -> None:
+    first = await chat.ask(messages=[{"role": "user", "content": "one"}], follows=None)
+    second = await chat.ask(messages=[{"role": "user", "content": "two"}], follows=first.run_id)
+    assert first.run_id is not None
+    await chat.supervisor.delete_answer(OWNER, first.run_id)
+    await chat.ask(messages=[{"role": "user", "content": "three"}], follows=second.run_id)
+    assert chat.echo.given[-1] == [("user", "two"), ("assistant", "re: two"), ("user", "three")]
+    with pytest.raises(NotFound):
+        await chat.supervisor.snapshot(first.run_id, OWNER)
+    with pytest.raises(NotFound):
+        await chat.supervisor.delete_answer("somebody else", str(second.run_id))
+
+
+async def test_a_running_answer_that_is_deleted_is_stopped(tmp_path: Path) -> None:
+    told = Obedient()
+    async with supervised(tmp_path, told.answer) as supervisor:
+        run_id, _ = await supervisor.start(RunRequest(question="one"), OWNER)
+        await told.begun
+        await supervisor.delete_answer(OWNER, run_id)
+        assert told.cancelled.is_set()
+        with pytest.raises(NotFound):
+            await supervisor.snapshot(run_id, OWNER)
+
+
 async def test_messages_with_a_conversation_are_refused() -> None:
     with pytest.raises(InputError) as refusal:
         parse_request(b'{"messages":[{"role":"user","content":"x"}],"conversation_id":"c1"}')

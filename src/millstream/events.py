@@ -24,8 +24,11 @@ class Event(msgspec.Struct, omit_defaults=True, tag_field="type", gc=False):
     at: int = -1
 
 
-class RunStarted(Event, tag="run.started", kw_only=True, gc=False):
-    """Always seq 1. `created` is milliseconds since the Unix epoch."""
+class RunStarted(Event, tag="run.started", kw_only=True):
+    """Always seq 1. `created` is milliseconds since the Unix epoch.
+
+    `follows` is the run that this one's messages came after, `metadata` the client's own.
+    """
 
     format: int
     run_id: str
@@ -34,6 +37,8 @@ class RunStarted(Event, tag="run.started", kw_only=True, gc=False):
     model: str
     created: int
     parent_id: str | None = None
+    follows: str | None = None
+    metadata: dict[str, str] | None = None
 
 
 class StepStarted(Event, tag="step.started", kw_only=True, gc=False):

@@ -1,7 +1,7 @@
 """Closing what died: a run whose producer is gone gets its one terminal event, and keeps what was durable."""
 
 import logging
-from collections.abc import Callable, Container
+from collections.abc import AsyncIterator, Callable, Container
 
 import msgspec
 
@@ -15,16 +15,25 @@ logger = logging.getLogger("millstream")
 
 
 async def fold_log(log: EventLog, run_id: str, producer: Producer | None = None) -> Fold:
-    """The fold of all events there are now: the log's, then what the producer has beyond them."""
+    """The fold of all events there are now."""
     fold = Fold()
+    async for frames in frames_now(log, run_id, producer):
+        fold.add_frames(frames)
+    return fold
+
+
+async def frames_now(log: EventLog, run_id: str, producer: Producer | None) -> AsyncIterator[bytes]:
+    """All events there are now: the log's, then what the producer has beyond them."""
+    seq = 0
     while True:
-        if producer is not None and (tail := producer.read(fold.seq, READ_BYTES)) is not None:
+        if producer is not None and (tail := producer.read(seq, READ_BYTES)) is not None:
             frames = tail[0]
         else:
-            frames = await read_log(log, run_id, fold.seq, producer)
+            frames = await read_log(log, run_id, seq, producer)
         if not frames:
-            return fold
-        fold.add_frames(frames)
+            return
+        seq += frames.count(b"\n")
+        yield frames
 
 
 def interrupted(durable_seq: int | None = None) -> RunFailed:

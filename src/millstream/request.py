@@ -14,6 +14,9 @@ from millstream.models import ModelOptions, ReasoningEffort
 MAX_QUESTION_CHARACTERS = 100_000
 MAX_MESSAGES = 1_000
 MAX_SOURCES = 50
+MAX_METADATA = 16  # pairs, of at most so many characters each:
+MAX_METADATA_KEY = 64
+MAX_METADATA_VALUE = 512
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
@@ -40,7 +43,12 @@ class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
 
 
 class RunRequest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """`parent_id`: absent means the conversation's newest message, null its beginning. `stream` is the form only."""
+    """`parent_id`: absent means the conversation's newest message, null its beginning. `stream` is the form only.
+
+    `instructions` are a system message for this run alone. With `follows`, the `messages` are kept and come after the
+    conversation of that run, or after none where it is null; later ones can follow this run. `metadata` is the client's
+    own, and told again.
+    """
 
     question: Content | None = None
     messages: list[GivenMessage] | None = None
@@ -48,6 +56,9 @@ class RunRequest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
     conversation_id: str | None = None
     parent_id: str | None | msgspec.UnsetType = msgspec.UNSET
     continues: str | None = None
+    follows: str | None | msgspec.UnsetType = msgspec.UNSET
+    instructions: str | None = None
+    metadata: dict[str, str] | None = None
     answer: str | None = None
     options: RunOptions = RunOptions()
     stream: bool | None = None
@@ -84,7 +95,7 @@ def request_from(value: Any) -> RunRequest:
 
 def check_request(request: RunRequest) -> RunRequest:
     """The same request. Raises InputError when its fields contradict each other or exceed a limit."""
-    for name in ("run_id", "conversation_id", "parent_id", "continues"):
+    for name in ("run_id", "conversation_id", "parent_id", "continues", "follows"):
         value = getattr(request, name)
         if isinstance(value, str) and not _ID.match(value):
             raise InputError(f"`{name}` must be 1 to 64 letters, digits, '-' or '_'.")
@@ -103,6 +114,11 @@ def check_request(request: RunRequest) -> RunRequest:
         )
     if request.continues is not None and (request.question is not None or request.messages is not None):
         raise InputError("`continues` goes on with a stored answer; leave out `question` and `messages`.")
+    if request.follows is not msgspec.UNSET and request.messages is None:
+        raise InputError("`follows` is for `messages`; a `question` names its `conversation_id` and `parent_id`.")
+    if request.instructions is not None and len(request.instructions) > MAX_QUESTION_CHARACTERS:
+        raise InputError(f"`instructions` are longer than {MAX_QUESTION_CHARACTERS} characters.")
+    _check_metadata(request.metadata or {})
     options = request.options
     if options.sources is not None and not 1 <= options.sources <= MAX_SOURCES:
         raise InputError(f"`options.sources` must be 1 to {MAX_SOURCES}.")
@@ -111,6 +127,17 @@ def check_request(request: RunRequest) -> RunRequest:
     if options.max_output_tokens is not None and options.max_output_tokens < 1:
         raise InputError("`options.max_output_tokens` must be at least 1.")
     return request
+
+
+def _check_metadata(metadata: dict[str, str]) -> None:
+    if len(metadata) > MAX_METADATA:
+        raise InputError(f"`metadata` holds more than {MAX_METADATA} pairs.")
+    for name, value in metadata.items():
+        if len(name) > MAX_METADATA_KEY or len(value) > MAX_METADATA_VALUE:
+            raise InputError(
+                f"`metadata` may have names of at most {MAX_METADATA_KEY} characters, and values of at most "
+                f"{MAX_METADATA_VALUE}."
+            )
 
 
 def _check_messages(request: RunRequest) -> None:

@@ -1,11 +1,12 @@
 """The fold of a run's events: the message as it stood at one instant, with its cursor."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import msgspec
 
 from millstream.events import (
+    FORMAT,
     AnyEvent,
     Citation,
     Data,
@@ -129,6 +130,8 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
     seq: int
     message: Message
     parent_id: str | None = None
+    follows: str | None = None
+    metadata: dict[str, str] | None = None
 
 
 class Fold:
@@ -241,6 +244,8 @@ class Fold:
             conversation_id=self._started.conversation_id,
             message_id=self._started.message_id,
             parent_id=self._started.parent_id,
+            follows=self._started.follows,
+            metadata=self._started.metadata,
             model=self._started.model,
             created=self._started.created,
             seq=self._seq,
@@ -268,3 +273,58 @@ def fold(events: Iterable[AnyEvent | None]) -> Snapshot:
     for event in events:
         folding.add(event)
     return folding.snapshot()
+
+
+def events_of(snapshot: Snapshot) -> Iterator[AnyEvent]:
+    """Events whose fold is the snapshot: what there is to encode where the run's own are no longer kept.
+
+    What the snapshot does not hold is lost: the pieces that words came in, and what came between them.
+    """
+    for seq, event in enumerate(_unfold(snapshot), 1):
+        event.seq = seq
+        event.at = max(event.at, 0)
+        if isinstance(event, RunFinished | RunStopped | RunFailed):
+            event.seq = snapshot.seq
+        yield event
+
+
+def _unfold(snapshot: Snapshot) -> Iterator[AnyEvent]:
+    message = snapshot.message
+    yield RunStarted(format=FORMAT, **_fields(snapshot, RunStarted))
+    for step in message.steps:
+        at = -1 if step.at is None else step.at
+        yield StepStarted(at=at, step_id=step.step_id, name=step.name, label=step.label)
+        if step.elapsed_ms is not None:
+            yield StepFinished(**_fields(step, StepFinished))
+    for source in message.sources:
+        yield Source(**_fields(source, Source))
+    for tool in message.tools or ():
+        yield ToolStarted(tool_id=tool.tool_id, name=tool.name, arguments=tool.arguments)
+        if tool.output is not None or tool.error is not None:
+            yield ToolFinished(tool_id=tool.tool_id, output=tool.output, error=tool.error)
+    if message.reasoning is not None:
+        yield ReasoningDelta(text=message.reasoning)
+    for data in message.data or ():
+        yield Data(name=data.name, data=data.data, key=data.key)
+    if message.content:
+        yield TextDelta(text=message.content)
+    for citation in message.citations:
+        yield Citation(n=citation.n, start=citation.start, end=citation.end)
+    if message.reason is not None:
+        yield TextFinished(reason=message.reason, unsupported=message.unsupported)
+    if message.followups:
+        yield Followups(questions=message.followups)
+    if message.usage is not None:
+        yield Usage(**_fields(message.usage, Usage))
+    if snapshot.state == "finished":
+        yield RunFinished()
+    elif snapshot.state == "stopped":
+        yield RunStopped(seen=len(message.content))
+    elif message.error is not None:
+        yield RunFailed(**_fields(message.error, RunFailed))
+
+
+def _fields(state: msgspec.Struct, kind: type[AnyEvent]) -> dict[str, Any]:
+    """The fields that the event has in common with the part of the snapshot that it is folded into."""
+    common = set(kind.__struct_fields__) & set(state.__struct_fields__) - {"seq", "at"}
+    return {name: getattr(state, name) for name in common}

@@ -20,7 +20,7 @@ from millstream.errors import (
     NotFound,
     Unavailable,
 )
-from millstream.events import RunStarted, encode
+from millstream.events import AnyEvent, RunStarted, decode, encode
 from millstream.filing import Filer
 from millstream.flusher import Flusher
 from millstream.follower import Follower
@@ -28,10 +28,10 @@ from millstream.ids import new_id
 from millstream.live import LiveRun, WhenUnread
 from millstream.logs import LEASE_RENEW_S, EventLog, RunRecord
 from millstream.producer import Producer
-from millstream.recovery import close_dead_runs, fold_log, interrupted
+from millstream.recovery import close_dead_runs, fold_log, frames_now, interrupted
 from millstream.request import RunRequest
 from millstream.run import Run
-from millstream.snapshot import Snapshot
+from millstream.snapshot import Snapshot, events_of
 from millstream.turns import Turn, no_run, resolve_turn
 
 logger = logging.getLogger("millstream")
@@ -204,6 +204,7 @@ class Supervisor:
             RunStarted(
                 seq=1, at=0, format=1, run_id=run_id, conversation_id=turn.conversation_id, message_id=turn.message_id,
                 parent_id=turn.parent_id, model=registered.model, created=created,
+                follows=request.follows or None, metadata=request.metadata or None,
             )
         )  # fmt: skip
         producer = Producer(record, frame, started_at)
@@ -341,6 +342,36 @@ class Supervisor:
         if record.owner != owner:
             raise no_run(run_id)
         return (await fold_log(self.log, run_id)).snapshot()
+
+    async def events(self, run_id: str, owner: str) -> AsyncIterator[AnyEvent]:
+        """The events that there are at this instant, or the snapshot's where they are no longer kept. Raises NotFound.
+
+        Who reads them so is no reader: a run that nobody follows is not kept from being stopped.
+        """
+        await self._begun(run_id)
+        live = self._live.get(run_id)
+        record = live.producer.record if live is not None else await self.log.get(run_id)
+        if record is None or record.pruned:  # a log in memory forgets runs with its process
+            for event in events_of(await self.snapshot(run_id, owner)):
+                yield event
+            return
+        if record.owner != owner:
+            raise no_run(run_id)
+        async for frames in frames_now(self.log, run_id, live.producer if live is not None else None):
+            for frame in frames.splitlines():
+                if (known := decode(frame)) is not None:
+                    yield known
+
+    async def delete_answer(self, owner: str, run_id: str) -> None:
+        """Stops the run and forgets it, and what it was asked. Raises NotFound."""
+        live = self._live.get(run_id)
+        if live is not None and live.producer.record.owner == owner:
+            live.stop(None)
+            await asyncio.wait([live.producer.end_reached()], timeout=CLEANUP_S)
+        await self._filer.flush()
+        if not await self.conversations.forget(owner, run_id):
+            raise no_run(run_id)
+        await self.log.delete([run_id])
 
     async def _record(self, run_id: str, owner: str | None = None) -> RunRecord:
         live = self._live.get(run_id)

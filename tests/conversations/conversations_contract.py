@@ -265,6 +265,33 @@ class ConversationsContract:
             await store.begin(head("c2"), "ann", [question("c2", "2"), stub("c2", "1", "q-2")], listed=True)
         assert await store.get("ann", "c2") is None
 
+    async def test_forgetting_an_answer_forgets_what_it_was_asked_but_not_what_follows(
+        self, store: Conversations
+    ) -> None:
+        await begin(store, "c1", "1")
+        await store.begin(head("c1"), "ann", [question("c1", "2", "a-1"), stub("c1", "2", "q-2")], listed=True)
+        assert not await store.forget("bob", "run-1")
+        assert await store.forget("ann", "run-1")
+        assert not await store.forget("ann", "run-1")
+        assert await store.message_of_run("run-1") is None
+        conversation = await store.get("ann", "c1")
+        assert conversation is not None
+        assert [(each.message_id, each.parent_id, each.content) for each in conversation[1]] == [
+            ("q-1", None, ""),
+            ("a-1", "q-1", None),
+            ("q-2", "a-1", "question 2"),
+            ("a-2", "q-2", None),
+        ]
+        assert await found(store, "question", "1") == []
+
+    async def test_a_question_is_not_forgotten_with_one_of_two_answers(self, store: Conversations) -> None:
+        await begin(store, "c1", "1")
+        await store.begin(head("c1"), "ann", [stub("c1", "2", "q-1")], listed=True)
+        await store.forget("ann", "run-2")
+        conversation = await store.get("ann", "c1")
+        assert conversation is not None
+        assert [each.content for each in conversation[1]] == ["question 1", None, None]
+
     async def test_purge_forgets_what_was_deleted_until_then(self, store: Conversations) -> None:
         for number in (1, 2, 3):
             await begin(store, f"c{number}", str(number))

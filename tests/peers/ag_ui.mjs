@@ -1,47 +1,43 @@
-// AG-UI's own client: runs an agent once and tells what it was sent and what it made of it.
+// AG-UI's own client: asks one question after the other and tells what it was sent and what it made of it.
 //
-//   node ag_ui.mjs URL '{"input": {…}, "messages": […], "abortAt": "TEXT_MESSAGE_CONTENT", "undeclared": true}'
+//   node ag_ui.mjs URL '{"questions": ["Why?"], "input": {…}, "abortAt": "TEXT_MESSAGE_CONTENT", "old": true}'
 //
-// `abortAt`: abort the run at the first such event. `undeclared`: leave out the protocol's version, as old clients do.
-import { HttpAgent } from "@ag-ui/client";
-
-const [url, given] = process.argv.slice(2);
-const { input = {}, messages, threadId = "thread-1", abortAt, undeclared = false } = JSON.parse(given ?? "{}");
+// `input`: more of what is sent. `abortAt`: abort the run at the first such event. `old`: the client of 0.0.40.
+const [url, given = "{}"] = process.argv.slice(2);
+const { questions = ["Why?"], input = {}, abortAt, old = false } = JSON.parse(given);
+const { HttpAgent } = await import(old ? "ag-ui-client-old" : "@ag-ui/client");
 
 const warnings = [];
-console.warn = (...words) => warnings.push(words.join(" "));
+console.warn = (...words) => warnings.push(words.map(String).join(" "));
 console.error = console.warn;
+// The client cancels a body that has broken off already, and leaves that failure to nobody.
+process.on("unhandledRejection", (error) => warnings.push(`unhandled: ${error.message}`));
 
-class Agent extends HttpAgent {
-  requestInit(asked) {
-    if (undeclared) delete asked.protocolVersion;
-    return super.requestInit(asked);
+const agent = new HttpAgent({ url: `${url}/ag-ui`, threadId: "thread-1" });
+const runs = [];
+for (const [number, question] of questions.entries()) {
+  agent.messages.push({ id: `q${number}`, role: "user", content: question });
+  const run = { events: [] };
+  runs.push(run);
+  try {
+    run.resolved = await agent.runAgent(
+      { runId: `run-${number}`, ...input },
+      {
+        onEvent: ({ event }) => {
+          run.events.push(event);
+          if (event.type === abortAt) agent.abortRun();
+        },
+        onRunErrorEvent: ({ event }) => {
+          run.error = event;
+        },
+        onRunFinishedEvent: ({ outcome, pendingToolCallIds }) => {
+          run.outcome = outcome;
+          run.pending = pendingToolCallIds;
+        },
+      },
+    );
+  } catch (error) {
+    run.rejected = { message: error.message, status: error.status, payload: error.payload };
   }
 }
-
-const agent = new Agent({ url: `${url}/ag-ui`, threadId });
-agent.messages = messages ?? [{ id: "q1", role: "user", content: "Why?" }];
-const events = [];
-const seen = {};
-let rejected;
-let resolved;
-try {
-  resolved = await agent.runAgent(
-    { runId: "run-1", ...input },
-    {
-      onEvent: ({ event }) => {
-        events.push(event);
-        if (event.type === abortAt) agent.abortRun();
-      },
-      onRunErrorEvent: ({ event }) => {
-        seen.error = event;
-      },
-      onRunFinishedEvent: ({ outcome }) => {
-        seen.outcome = outcome;
-      },
-    },
-  );
-} catch (error) {
-  rejected = { message: error.message, status: error.status, payload: error.payload };
-}
-console.log(JSON.stringify({ events, messages: agent.messages, seen, warnings, resolved, rejected }));
+console.log(JSON.stringify({ runs, messages: agent.messages, warnings }));

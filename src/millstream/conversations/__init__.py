@@ -25,6 +25,7 @@ class FilePart(msgspec.Struct, frozen=True, tag_field="type", tag="file", omit_d
 
 
 Content = str | list[TextPart | FilePart]
+Role = Literal["system", "user", "assistant"]
 
 
 def text_of(content: Content) -> str:
@@ -43,12 +44,15 @@ class Feedback(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StoredMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`content` for a user's message; `run_id`, and `snapshot` from the terminal event on, for an assistant's."""
+    """`run_id`, and `snapshot` from the terminal event on, for an answer of ours; `content` for all others.
+
+    Messages of role `system`, and an assistant's with `content`, are those of a history that the client brought.
+    """
 
     message_id: str
     conversation_id: str
     owner: str
-    role: Literal["user", "assistant"]
+    role: Role
     created: int
     parent_id: str | None = None
     content: Content | None = None
@@ -150,6 +154,13 @@ class Conversations(Protocol):
 
     async def delete(self, owner: str, conversation_id: str, when: int) -> bool:
         """From now on it is not there, until it is restored or purged. `when` is in milliseconds since the epoch."""
+        ...
+
+    async def forget(self, owner: str, run_id: str) -> bool:
+        """Forgets what was asked and answered in a run. Its messages keep their places, for those behind them.
+
+        A question that has other answers too is kept for them. False when the owner has no such run.
+        """
         ...
 
     async def restore(self, owner: str, conversation_id: str) -> bool:

@@ -1,6 +1,7 @@
 """Conversations in SQLite."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Awaitable, Sequence
 
 import msgspec
@@ -12,6 +13,7 @@ from millstream.conversations import (
     Feedback,
     Match,
     Place,
+    Role,
     StoredMessage,
     text_of,
 )
@@ -295,6 +297,34 @@ class SqliteConversations:
             {"owner": owner, "id": conversation_id},
         )
 
+    async def forget(self, owner: str, run_id: str) -> bool:
+        def job(connection: sqlite3.Connection) -> bool:
+            answer = connection.execute(
+                "SELECT conversation_id, message_id FROM messages WHERE run_id = ? AND owner = ?", (run_id, owner)
+            ).fetchone()
+            if answer is None:
+                return False
+            rows = connection.execute(
+                "SELECT message_id, parent_id, run_id FROM messages WHERE conversation_id = ?", answer[:1]
+            ).fetchall()
+            above = {message_id: parent_id for message_id, parent_id, _ in rows}
+            children = Counter(above.values())
+            answers = {message_id for message_id, _, answered_by in rows if answered_by is not None}
+            doomed = answer[1]
+            while doomed is not None:
+                connection.execute(
+                    "UPDATE messages SET run_id = NULL, snapshot = NULL, feedback = NULL,"
+                    " content = iif(role = 'user', ?, NULL) WHERE message_id = ?",
+                    (msgspec.json.encode(""), doomed),
+                )
+                connection.execute("DELETE FROM texts WHERE message_id = ?", (doomed,))
+                doomed = above[doomed]
+                if doomed in answers or children[doomed] > 1:
+                    break
+            return True
+
+        return await self._database.write(job)
+
     async def purge(self, deleted_until: int, unlisted_until: int) -> Sequence[str]:
         def job(connection: sqlite3.Connection) -> list[str]:
             doomed = connection.execute(
@@ -343,7 +373,7 @@ def _message(row: Sequence[object]) -> StoredMessage:
         message_id=str(message_id),
         conversation_id=str(conversation_id),
         owner=str(owner),
-        role="user" if role == "user" else "assistant",
+        role=msgspec.convert(role, Role),
         created=int(str(created)),
         parent_id=parent_id if isinstance(parent_id, str) else None,
         content=_content.decode(content) if isinstance(content, bytes) else None,

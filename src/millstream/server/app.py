@@ -34,6 +34,7 @@ from millstream.models import ChatModel
 from millstream.models.configure import create_model
 from millstream.models.timeouts import Timeouts
 from millstream.recordings import recording_answer
+from millstream.search import Search
 from millstream.search.backfill import Backfill
 from millstream.search.configure import open_index
 from millstream.search.sqlite import SqliteIndex
@@ -72,6 +73,7 @@ class Millstream:
         self.answers: dict[str, Registered] = {}
         self.offered: Mapping[str, Registered] = self.answers
         self.library: Library | None = None
+        self.search: Search | None = None
         self.backfill: Backfill | None = None
         self.model: ChatModel | None = None
         self.folder: DataFolder | None = None
@@ -167,7 +169,7 @@ class Millstream:
                 embedding = asyncio.create_task(self.backfill.follow(), name="millstream-embedding")
                 opened.push_async_callback(_end, embedding)
                 self._opened = opened.pop_all()
-            self.model, self.folder, self.library = model, folder, library
+            self.model, self.folder, self.library, self.search = model, folder, library, index
             self._supervisor = supervisor
             self.closed = False
 

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from millstream.errors import ConfigurationError
 from millstream.models import ReasoningEffort
+from millstream.wire.openai_chat import Extra
 
 logger = logging.getLogger("millstream")
 
@@ -22,6 +23,8 @@ ENV_FILE = ".env"
 
 # RFC 6454, section 6.2: a scheme and a host, a port if it is not the scheme's own; "null" and "*" are none.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*]+\Z")
+
+_PUBLIC_URL = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?\Z")
 
 _PREFIX = "MILLSTREAM_"
 # Other people's protocols, each a setting: `on`, `off`, or the prefix of its paths.
@@ -55,6 +58,7 @@ class Settings(BaseSettings):
         "finish", description="A run that nobody reads: `finish`, `stop`, or stop after so many seconds."
     )
     hosts: Names = Field((), description="Host names to answer to besides loopback, separated by commas; `*` for any.")
+    public_url: str = Field("", description="Where people reach this server, for links in answers to other programs.")
     origins: Names = Field((), description="Origins of other sites whose pages may use the API, separated by commas.")
     sources: int = Field(5, ge=1, le=50, description="How many passages an answer is given at most.")
     prompt_tokens: int = Field(12_000, ge=1000, description="What a prompt may take, the question itself apart.")
@@ -84,8 +88,12 @@ class Settings(BaseSettings):
 
     ai_chat: str = Field("on", description="Microsoft's AI Chat Protocol: `on`, `off`, or a prefix for its paths.")
     openai_chat: str = Field("on", description="OpenAI's Chat Completions: `on`, `off`, or a prefix for its paths.")
+    openai_chat_extras: Names = Field(
+        (), description="What Chat Completions carry beyond OpenAI's, unless asked: `status`, `followups`, `events`."
+    )
     openai_responses: str = Field("on", description="OpenAI's Responses: `on`, `off`, or a prefix for its paths.")
     ai_sdk: str = Field("on", description="Vercel's AI SDK: `on`, `off`, or a prefix for its paths.")
+    ai_sdk_version: int = Field(5, description="The AI SDK's stream: 5, which 5, 6 and 7 accept, or all of 7.")
     ag_ui: str = Field("on", description="AG-UI: `on`, `off`, or a prefix for its path.")
     mcp: str = Field("on", description="Model Context Protocol: `on`, `off`, or a prefix for its path.")
 
@@ -101,7 +109,7 @@ class Settings(BaseSettings):
     uploads: int = Field(1000, ge=0, description="How many uploaded documents an owner may have; 0 for no uploads.")
     watch_seconds: float = Field(2, gt=0, description="With `--watch`: how often to look whether files have changed.")
 
-    @field_validator("hosts", "origins", "readers", "efforts", mode="before")
+    @field_validator("hosts", "origins", "readers", "efforts", "openai_chat_extras", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -114,6 +122,20 @@ class Settings(BaseSettings):
             if not _ORIGIN.match(origin):
                 raise ValueError(f"{origin!r} is not an origin; write it as https://name or https://name:port")
         return origins
+
+    @field_validator("public_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        if value and not _PUBLIC_URL.match(value):
+            raise ValueError("must be the server's address, like https://docs.example or https://example.com/chat")
+        return value.rstrip("/")
+
+    @field_validator("openai_chat_extras")
+    @classmethod
+    def _known_extras(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [extra for extra in value if extra not in get_args(Extra)]:
+            raise ValueError(f"{unknown[0]!r} is no extra; there are: {', '.join(get_args(Extra))}")
+        return value
 
     @field_validator("efforts")
     @classmethod
@@ -148,6 +170,13 @@ class Settings(BaseSettings):
         value = value if value in ("on", "off") else value.rstrip("/")
         if value not in ("on", "off") and not _PATH_PREFIX.match(value):
             raise ValueError("must be `on`, `off` or a path like /v2, below which it is served")
+        return value
+
+    @field_validator("ai_sdk_version")
+    @classmethod
+    def _known_version(cls, value: int) -> int:
+        if value not in (5, 7):
+            raise ValueError("must be 5, which the versions 5, 6 and 7 accept, or 7")
         return value
 
     @field_validator("database")

@@ -82,7 +82,8 @@ def knows_1_0(protocol_version: str | None) -> bool:
 class AgUiEncoder(Encoder):
     """`thread_id` and `run_id` are the client's own. `modern`: it knows 1.0, see `knows_1_0`.
 
-    A client from before 1.0 is sent no reasoning, and of a stopped run no outcome: it would fail on them.
+    A client from before 1.0 is sent no reasoning and no outcome, and each source as an event of ours: it may not know
+    the protocol's own, and fails on what it does not know.
     """
 
     def __init__(self, thread_id: str, run_id: str, *, modern: bool) -> None:
@@ -139,9 +140,11 @@ class AgUiEncoder(Encoder):
 
     def source(self, event: Source) -> bytes:
         """The first makes the list of sources, the others are added to it: none is sent twice."""
+        source = {name: value for name in _SOURCE_FIELDS if (value := getattr(event, name)) is not None}
+        if not self._modern:
+            return _frame(CustomEvent(name="source", value=source))
         is_new = event.n not in self._sources
         place = self._sources.setdefault(event.n, len(self._sources))
-        source = {name: value for name in _SOURCE_FIELDS if (value := getattr(event, name)) is not None}
         activity = {"message_id": f"{self._message_id}-sources", "activity_type": "SOURCES"}
         if len(self._sources) == 1 and is_new:
             return _frame(ActivitySnapshotEvent.model_validate({**activity, "content": {"sources": [source]}}))
@@ -176,7 +179,7 @@ class AgUiEncoder(Encoder):
     def tool_started(self, event: ToolStarted) -> bytes:
         self._tools.add(event.tool_id)
         call_id = self._call_id(event.tool_id)
-        start = ToolCallStartEvent(tool_call_id=call_id, tool_call_name=event.name, parent_message_id=self._message_id)
+        start = ToolCallStartEvent(tool_call_id=call_id, tool_call_name=event.name)
         arguments = encode_json(event.arguments).decode()
         return (
             self._end_reasoning()
@@ -229,14 +232,14 @@ class AgUiEncoder(Encoder):
 
     def run_finished(self, event: RunFinished) -> bytes:
         outcome = RunFinishedSuccessOutcome() if self._modern else None
-        return self._close() + self._finished(event, outcome)
+        return self._close() + self._finished(event, outcome, {})
 
     def run_stopped(self, event: RunStopped) -> bytes:
         """What was sent cannot be taken back: `seen` tells how much of it counts."""
         self._citations = [citation for citation in self._citations if citation["end"] <= event.seen]
         self._finish = {"seen": event.seen}
         outcome = RunFinishedCancelledOutcome() if self._modern else None
-        return self._close() + self._finished(event, outcome)
+        return self._close() + self._finished(event, outcome, {"seen": event.seen})
 
     def run_failed(self, event: RunFailed) -> bytes:
         metadata: dict[str, Any] = {"retryable": event.retryable, **self._usage_metadata()}
@@ -251,14 +254,14 @@ class AgUiEncoder(Encoder):
         )
         return self._close() + _frame(failed)
 
-    def _finished(self, event: Event, outcome: RunFinishedOutcome | None) -> bytes:
+    def _finished(self, event: Event, outcome: RunFinishedOutcome | None, metadata: dict[str, Any]) -> bytes:
         finished = RunFinishedEvent(
             thread_id=self._thread_id,
             run_id=self._run_id,
             outcome=outcome,
             usage=self._usage,
             timestamp=self._time(event),
-            metadata=self._usage_metadata() or None,
+            metadata={**metadata, **self._usage_metadata()} or None,
         )
         return _frame(finished)
 

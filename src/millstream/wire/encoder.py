@@ -34,12 +34,13 @@ class Encoder:
 
     `media_type` and `heartbeat` are those of the stream. `resumable` says whether a client can come back to a run: if
     not, a run whose client is gone is stopped. After the terminal event `whole()` is the answer of the protocol's
-    non-streaming form.
+    non-streaming form; with `tells_failure` also of a run that failed, once a status has been sent.
     """
 
     media_type: ClassVar[str] = "text/event-stream"
     heartbeat: ClassVar[bytes] = b": ping\n"
-    resumable: ClassVar[bool] = False
+    resumable: bool = False
+    tells_failure: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._handlers: dict[type, Callable[[Any], bytes]] = {
@@ -140,3 +141,7 @@ class MarkedText:
         start = event.start + self._added[bisect_right(self._places, event.start)]
         end = event.end + self._added[bisect_left(self._places, event.end)]
         return min(start, end), end
+
+    def cut(self, seen: int) -> int:
+        """Where the marked text ends when the answer is cut at `seen`: behind the marks at that place."""
+        return seen + self._added[bisect_right(self._places, seen)]

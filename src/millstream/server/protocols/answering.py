@@ -4,7 +4,7 @@ The status is withheld until the first visible frame (whatever an encoder makes 
 terminal event or the first heartbeat, so that a model's 429 reaches the client as 429.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from starlette.requests import Request
@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from millstream.errors import RunError, Unavailable, status_of
 from millstream.events import AnyEvent, RunFailed, RunStarted, decode, encode_json
 from millstream.follower import Cut, Follower
+from millstream.live import WhenUnread
 from millstream.recovery import interrupted
 from millstream.request import RunRequest, check_request
 from millstream.server.app_of import millstream_of
@@ -25,22 +26,26 @@ from millstream.wire.encoder import Encoder
 JSON_CACHE = [(b"cache-control", b"no-store")]
 
 
-async def start_run(request: Request, asked: RunRequest, *, resumable: bool, stream: bool) -> str:
+async def start_run(
+    request: Request, asked: RunRequest, *, resumable: bool, stream: bool, background: bool = False
+) -> str:
     """Starts the run and returns its id. Raises InputError, Conflict, NotFound, Unavailable.
 
-    Where a client cannot come back to it (`resumable` is false), a run is stopped when its client is gone.
+    Where a client cannot come back to it (`resumable` is false), a run is stopped when its client is gone; one in the
+    `background` never is.
     """
     millstream = millstream_of(request)
     within_bounds(check_request(asked), millstream.settings)
     owner = await owner_of(request, millstream.identify)
-    run_id, _ = await millstream.supervisor.start(asked, owner, when_unread=None if resumable else "stop", paced=stream)
+    policy: WhenUnread | None = "finish" if background else None if resumable else "stop"
+    run_id, _ = await millstream.supervisor.start(asked, owner, when_unread=policy, paced=stream)
     return run_id
 
 
 class RunAnswer:
     """An ASGI response: the run as `encoder` writes it, streamed, or whole as JSON.
 
-    `skip`, given what the encoder made of some events, leaves out what a client who comes back has had.
+    Without `withhold` its status is 200 at once: the client comes back to a run that it knows.
     """
 
     def __init__(
@@ -51,13 +56,13 @@ class RunAnswer:
         *,
         stream: bool,
         headers: Mapping[str, str] | None = None,
-        skip: Callable[[bytes], bytes] | None = None,
+        withhold: bool = True,
     ) -> None:
         self._run_id = run_id
         self._encoder = encoder
         self._refuse = refuse
         self._stream = stream
-        self._skip = skip
+        self._withhold = withhold
         self._headers = [(b"millstream-run", run_id.encode())]
         self._headers += [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
 
@@ -86,21 +91,21 @@ class RunAnswer:
     async def _send_stream(
         self, scope: Scope, receive: Receive, send: Send, batches: AsyncGenerator[list[AnyEvent], None], reader: Reader
     ) -> None:
-        encoder, skip = self._encoder, self._skip
+        encoder = self._encoder
         held = b""  # what is withheld together with the status
         committed = False
         async for events in batches:
             if reader.gone:
                 return
             body = b"" if events else encoder.heartbeat
-            visible = committed or not events
+            visible = committed or not events or not self._withhold
             for event in events:
                 if not visible and isinstance(event, RunFailed):
                     await self._refuse(error_of(event))(scope, receive, send)
                     return
                 encoded = encoder.encode(event)
                 visible = visible or (encoded != b"" and not isinstance(event, RunStarted))
-                body += encoded if skip is None else skip(encoded)
+                body += encoded
             if not visible:
                 held += body
                 continue
@@ -137,7 +142,7 @@ class RunAnswer:
             return
         if not committed:
             await self._send_head(send, "application/json", JSON_CACHE)
-        body = encode_json(self._encoder.whole()) if refused is None else refused.body
+        body = encode_json(self._encoder.whole()) if refused is None or self._encoder.tells_failure else refused.body
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _send_head(self, send: Send, media_type: str, caching: list[tuple[bytes, bytes]]) -> None:

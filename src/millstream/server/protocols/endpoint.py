@@ -61,7 +61,11 @@ def route(path: str, refuse: Refuse, **handlers: Handle) -> Route:
 
 async def read_json(request: Request) -> dict[str, Any]:
     """The request's body, which must be a JSON object. Raises InputError, TooLarge."""
-    body = await read_body(request, millstream_of(request).settings.max_body_bytes)
+    return json_object(await read_body(request, millstream_of(request).settings.max_body_bytes))
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Raises InputError when the body is not a JSON object."""
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -1,6 +1,6 @@
-"""OpenAI Chat Completions: `/v1/chat/completions` and `/v1/models`."""
+"""OpenAI Chat Completions: `/v1/chat/completions` and `/v1/models`, and the same at Azure's addresses."""
 
-import math
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -8,51 +8,76 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from millstream.errors import MillstreamError
+from millstream.errors import NotFound
 from millstream.events import encode_json
-from millstream.request import RunRequest, request_from
 from millstream.server.app_of import millstream_of
+from millstream.server.protocols.address import address_of
 from millstream.server.protocols.answering import RunAnswer, start_run
 from millstream.server.protocols.endpoint import read_json, route
+from millstream.server.protocols.openai_chat_request import chat_request, extras_of, run_request
+from millstream.server.protocols.openai_refusal import refuse
+from millstream.server.routes.status import answers_json
 from millstream.server.settings import Settings
-from millstream.wire.openai_chat import OpenAIChatEncoder
+from millstream.wire.openai_chat import Dialect, OpenAIChatEncoder
+
+_refuse_as_azure = partial(refuse, azure=True)
 
 
-def refuse(error: MillstreamError) -> Response:
-    """`{"error": {message, type, param, code}}` with the status."""
-    kind = "invalid_request_error" if error.status < 500 else "server_error"
-    body = {"error": {"message": error.message, "type": kind, "param": None, "code": error.code}}
-    headers = {"Cache-Control": "no-store"}
-    if (wait := getattr(error, "retry_after", None)) is not None:
-        headers["Retry-After"] = str(math.ceil(wait))
-    return Response(encode_json(body), error.status, headers, "application/json")
-
-
-async def complete(request: Request) -> ASGIApp:
-    body = await read_json(request)
-    stream = body.get("stream") is True
-    run_id = await start_run(request, _asked(request, body), resumable=False, stream=stream)
-    include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-    return RunAnswer(run_id, OpenAIChatEncoder(include_usage=include_usage), refuse, stream=stream)
-
-
-def _asked(request: Request, body: dict[str, Any]) -> RunRequest:
-    model = body.get("model")
-    messages = [{"role": each["role"], "content": each["content"]} for each in body.get("messages") or ()]
-    answer = {"answer": model} if model in millstream_of(request).offered else {}
-    return request_from({"messages": messages, **answer})
+async def complete(request: Request, *, azure: bool = False) -> ASGIApp:
+    millstream = millstream_of(request)
+    asked = chat_request(await read_json(request))
+    extras = extras_of(asked, millstream.settings)
+    stream = bool(asked.stream)
+    answer = request.path_params["deployment"] if azure else asked.model
+    asked_run = run_request(asked, answer, millstream.offered, millstream.settings)
+    run_id = await start_run(request, asked_run, resumable=False, stream=stream)
+    dialect: Dialect = "openai" if not azure else "on_your_data" if asked.data_sources else "azure"
+    encoder = OpenAIChatEncoder(
+        base_url=address_of(request),
+        dialect=dialect,
+        include_usage=asked.include_usage,
+        extras=extras,
+        keep=not stream,
+    )
+    headers = {"x-request-id": run_id}
+    return RunAnswer(run_id, encoder, _refuse_as_azure if azure else refuse, stream=stream, headers=headers)
 
 
 async def list_models(request: Request) -> ASGIApp:
-    models = [
-        {"id": name, "object": "model", "created": 0, "owned_by": "millstream"}
-        for name in millstream_of(request).offered
-    ]
-    return Response(encode_json({"object": "list", "data": models}), 200, media_type="application/json")
+    """The answers that there are to choose from, the default one first."""
+    models = [_model(answer["name"]) for answer in answers_json(millstream_of(request))]
+    return _json({"object": "list", "data": models})
+
+
+async def show_model(request: Request) -> ASGIApp:
+    name = request.path_params["model"]
+    if name not in millstream_of(request).offered:
+        raise NotFound(
+            f"There is no model {name!r}; GET /v1/models lists those that there are.", code="model_not_found"
+        )
+    return _json(_model(name))
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "millstream"}
+
+
+def _json(value: dict[str, Any]) -> Response:
+    return Response(encode_json(value), 200, {"Cache-Control": "no-store"}, "application/json")
 
 
 def routes(prefix: str, settings: Settings) -> list[BaseRoute]:
+    found: list[BaseRoute] = []
+    for base in (f"{prefix}/v1", f"{prefix}/openai/v1"):
+        found += [
+            route(f"{base}/chat/completions", refuse, POST=complete),
+            route(f"{base}/models", refuse, GET=list_models),
+            route(f"{base}/models/{{model}}", refuse, GET=show_model),
+        ]
+    deployment = f"{prefix}/openai/deployments/{{deployment}}/chat/completions"
     return [
-        route(f"{prefix}/v1/chat/completions", refuse, POST=complete),
-        route(f"{prefix}/v1/models", refuse, GET=list_models),
+        *found,
+        route(deployment, _refuse_as_azure, POST=partial(complete, azure=True)),
+        route(f"{prefix}/openai/models", refuse, GET=list_models),
+        route(f"{prefix}/openai/models/{{model}}", refuse, GET=show_model),
     ]

@@ -3,33 +3,37 @@
 import asyncio
 from collections.abc import AsyncIterator
 from email.message import Message
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Message as AsgiMessage
 
 from millstream.documents.catalogue import MAX_LISTED, Listed
-from millstream.documents.folders import location_of
 from millstream.documents.formats import FORMATS
 from millstream.documents.library import Library
-from millstream.errors import Conflict, InputError, TooLarge, Unavailable
+from millstream.errors import Conflict, InputError
 from millstream.events import encode_json
 from millstream.server.app_of import millstream_of
 from millstream.server.identity import owner_of
+from millstream.server.uploading import (
+    MAX_WAIT_S,
+    Kept,
+    check_room,
+    check_space,
+    keep,
+    keep_files,
+    received_form,
+    state_of,
+    too_large,
+    upload_bytes,
+)
 
 if TYPE_CHECKING:
     from millstream.server.app import Millstream
-
-MAX_FILES = 100  # in one form
-MAX_WAIT_S = 60.0
-_WRITE_BYTES = 1 << 20
-_SPARE_BYTES = 100_000_000  # left free on the disk: the index and the log need it
 
 # A browser shows these as what they are; all others it is told to save. Never HTML or SVG, which could run.
 _SHOWN = frozenset(
@@ -114,118 +118,45 @@ async def upload(request: Request) -> Response:
     """A form with files, or one file as the body and its name in `?name=` or Content-Disposition."""
     millstream, library, owner = await _asked(request)
     wait_s = _number(request, "wait", 0, int(MAX_WAIT_S), 0)
-    limit = int(millstream.settings.upload_mb * 1e6)
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
-        raise _too_large(millstream)
-    if await asyncio.to_thread(library.uploads.free_bytes) < limit + _SPARE_BYTES:
-        raise Unavailable("The server's disk is nearly full: free some of it.", code="disk-full")
+    await check_space(request, millstream, library)
     is_form = request.headers.get("content-type", "").startswith("multipart/form-data")
     try:
-        kept = await (_from_form if is_form else _from_body)(request, millstream, library, owner, limit)
+        kept = await (_from_form if is_form else _from_body)(request, millstream, library, owner)
     except ClientDisconnect:
         return Response(status_code=400)  # nobody reads it
     if wait_s:
-        await asyncio.wait([done for _, _, done in kept], timeout=wait_s)
-    documents = [await _state(library, owner, document_id, uri) for document_id, uri, _ in kept]
+        await asyncio.wait([each.read for each in kept], timeout=wait_s)
+    documents = [await state_of(library, owner, each) for each in kept]
     return _json({"documents": documents}, 202 if any(one.state == "waiting" for one in documents) else 200)
 
 
-_Kept = tuple[str, str, "asyncio.Future[None]"]
-
-
-async def _from_body(
-    request: Request, millstream: "Millstream", library: Library, owner: str, limit: int
-) -> list[_Kept]:
+async def _from_body(request: Request, millstream: "Millstream", library: Library, owner: str) -> list[Kept]:
     name = request.query_params.get("name") or _disposition_name(request.headers.get("content-disposition", ""))
-    _check_room(millstream, library, owner, [name])
+    check_room(millstream, library, owner, [name])
 
     async def pieces() -> AsyncIterator[bytes]:
         size = 0
         async for piece in request.stream():
             size += len(piece)
-            if size > limit:
-                raise _too_large(millstream)
+            if size > upload_bytes(millstream):
+                raise too_large(millstream)
             yield piece
 
-    return [await _keep(library, owner, name, pieces())]
+    return [await keep(library, owner, name, pieces())]
 
 
-async def _from_form(
-    request: Request, millstream: "Millstream", library: Library, owner: str, limit: int
-) -> list[_Kept]:
-    size = 0
-
-    async def receive() -> AsgiMessage:
-        nonlocal size
-        message = await request.receive()
-        size += len(message.get("body", b""))
-        if size > limit:
-            raise _too_large(millstream)
-        return message
-
-    limited = Request(request.scope, receive)
-    try:
-        async with limited.form(max_files=MAX_FILES, max_fields=MAX_FILES) as form:
-            files = [part for _, part in form.multi_items() if isinstance(part, UploadFile) and part.filename]
-            if not files:
-                raise InputError("There is no file in this form.", code="no-name")
-            _check_room(millstream, library, owner, [file.filename or "" for file in files])
-            return [await _keep(library, owner, file.filename or "", _pieces_of(file)) for file in files]
-    except MultiPartException as error:
-        raise InputError(f"The form cannot be read: {error.message}") from error
-
-
-async def _pieces_of(file: UploadFile) -> AsyncIterator[bytes]:
-    while piece := await file.read(_WRITE_BYTES):
-        yield piece
-
-
-async def _keep(library: Library, owner: str, name: str, pieces: AsyncIterator[bytes]) -> _Kept:
-    uploads = library.uploads
-    path = uploads.path(owner, name)
-    with uploads.receiving(owner) as (received, stream):
-        await _write(stream, pieces)
-        await asyncio.to_thread(uploads.keep, received, owner, name)
-    document_id = await library.catalogue.document_id(owner, location_of(path))
-    return document_id, f"uploads/{path.name}", library.read_upload(path, owner, document_id)
-
-
-async def _write(stream: BinaryIO, pieces: AsyncIterator[bytes]) -> None:
-    """In pieces large enough that a thread for each costs nothing; the disk is never waited for in the loop."""
-    waiting = bytearray()
-    async for piece in pieces:
-        waiting += piece
-        if len(waiting) >= _WRITE_BYTES:
-            await asyncio.to_thread(stream.write, bytes(waiting))
-            waiting.clear()
-    await asyncio.to_thread(stream.write, bytes(waiting))
-    await asyncio.to_thread(stream.flush)
-
-
-def _check_room(millstream: "Millstream", library: Library, owner: str, names: list[str]) -> None:
-    new = {path for name in names if not (path := library.uploads.path(owner, name)).exists()}
-    if library.uploads.count(owner) + len(new) > millstream.settings.uploads:
-        raise Conflict(
-            f"There are {millstream.settings.uploads} uploads, which is the limit (MILLSTREAM_UPLOADS): remove some.",
-            code="too-many-uploads",
-        )
-
-
-async def _state(library: Library, owner: str, document_id: str, uri: str) -> Listed:
-    if (owner, document_id) in library.waiting:
-        return Listed(document_id, uri, uri.rpartition("/")[2], "waiting")
-    return await library.catalogue.get(document_id, owner)
+async def _from_form(request: Request, millstream: "Millstream", library: Library, owner: str) -> list[Kept]:
+    async with received_form(request, millstream) as form:
+        files = [part for _, part in form.multi_items() if isinstance(part, UploadFile) and part.filename]
+        if not files:
+            raise InputError("There is no file in this form.", code="no-name")
+        return await keep_files(millstream, library, owner, [(file.filename or "", file) for file in files])
 
 
 def _disposition_name(header: str) -> str:
     message = Message()
     message["Content-Disposition"] = header
     return message.get_filename("") or ""
-
-
-def _too_large(millstream: "Millstream") -> TooLarge:
-    return TooLarge(f"An upload may be {millstream.settings.upload_mb:g} MB at most (MILLSTREAM_UPLOAD_MB).")
 
 
 def _number(request: Request, name: str, least: int, most: int | None, otherwise: int) -> int:
