@@ -12,6 +12,7 @@ from millstream.cli.catalogue import documents_group
 from millstream.cli.chat import chat
 from millstream.cli.documents import sync
 from millstream.cli.evaluate import evaluate
+from millstream.cli.new import new
 from millstream.cli.replay import replay
 from millstream.cli.search import search
 from millstream.cli.serve import serve
@@ -30,6 +31,7 @@ app.command()(ask)
 app.command()(chat)
 app.command()(search)
 app.command()(replay)
+app.command()(new)
 app.command("eval")(evaluate)
 app.add_typer(documents_group)
 

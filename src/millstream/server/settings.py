@@ -86,6 +86,7 @@ class Settings(BaseSettings):
     max_running: int = Field(10_000, ge=1, description="Answers in the making at the same time; beyond it 503.")
     quote_pace: float = Field(30, ge=0, description="Words per second of a quoted answer; 0 for all at once.")
 
+    page: bool = Field(True, description="Whether the chat page is served, besides the API.")
     ai_chat: str = Field("on", description="Microsoft's AI Chat Protocol: `on`, `off`, or a prefix for its paths.")
     openai_chat: str = Field("on", description="OpenAI's Chat Completions: `on`, `off`, or a prefix for its paths.")
     openai_chat_extras: Names = Field(
