@@ -1,0 +1,153 @@
+"""The code of docs/streaming.md, run as it stands against real servers."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import hatch_build
+import pytest
+import uvicorn
+
+from millstream.testing import ModelServer, Script
+from serving import listening, within
+
+PAGE = (Path(__file__).parents[2] / "docs" / "streaming.md").read_text()
+CODE = {name: code for name, code in re.findall(r"^<!-- run: (\w+) -->\n```\w+\n(.*?)^```", PAGE, re.DOTALL | re.M)}
+ANSWER = "You have 28 days of paid leave."
+
+
+def test_every_piece_of_code_is_run() -> None:
+    assert len(CODE) == PAGE.count("```") // 2
+    tests = Path(__file__).read_text()
+    assert all(f'CODE["{name}"]' in tests for name in CODE)
+
+
+@pytest.fixture
+async def model(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ModelServer]:
+    async with ModelServer(Script.words("A mill grinds grain.")) as model:
+        monkeypatch.setenv("OPENAI_API_KEY", "any")
+        monkeypatch.setenv("OPENAI_BASE_URL", model.base_url)
+        yield model
+
+
+@pytest.fixture
+async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """The address of the page's own answer, served."""
+    monkeypatch.setenv("MILLSTREAM_DATA", str(tmp_path))
+    app = defined_by(CODE["answer"])["app"]
+    async with listening(uvicorn.Config(app, lifespan="on", log_level="error")) as (_, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+def defined_by(code: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102
+    return names
+
+
+async def python(code: str) -> str:
+    command = [sys.executable, "-c", code]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+async def node(code: str, server: str = "") -> Any:
+    npm = hatch_build.packaged_npm()
+    assert npm is not None
+    script = f"const server = {json.dumps(server)};\n{code}"
+    command = ["node", "--experimental-eventsource", "--input-type=module", "-e", script]
+    done = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, timeout=60, env={"PATH": npm.path}
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+async def test_the_models_stream(model: ModelServer) -> None:
+    shown = await python(CODE["model"])
+    assert shown.startswith("A mill grinds grain.\nended: stop\n")
+    assert shown.endswith(" tokens\n")
+
+
+async def test_a_server_by_hand(model: ModelServer) -> None:
+    app = defined_by(CODE["server"])["app"]
+    async with (
+        listening(uvicorn.Config(app, log_level="error")) as (_, port),
+        aiohttp.ClientSession() as client,
+        client.post(
+            f"http://127.0.0.1:{port}/answer", json={"messages": [{"role": "user", "content": "What is a mill?"}]}
+        ) as response,
+    ):
+        lines = [json.loads(line) for line in (await within(response.text())).splitlines()]
+    assert "".join(line.get("text", "") for line in lines) == "A mill grinds grain."
+    assert lines[-1] == {"end": True}
+
+
+async def test_reading_lines(server: str) -> None:
+    told = 'console.log(JSON.stringify(await ask("How much leave?")));'
+    assert await node(CODE["read"] + told, server) == ANSWER
+
+
+async def test_lines_may_be_cut_anywhere() -> None:
+    """Even in the middle of a letter."""
+    told = """
+    const bytes = new TextEncoder().encode('{"a":"\\u00fc\\u{1f600}"}\\n\\n{"b":1}\\n');
+    const cut = Array.from(bytes, (byte) => new Uint8Array([byte]));
+    const lines = [];
+    for await (const line of readLines({ body: ReadableStream.from(cut) })) lines.push(JSON.parse(line));
+    console.log(JSON.stringify(lines));
+    """
+    assert await node(CODE["read"] + told) == [{"a": "ü😀"}, {"b": 1}]
+
+
+async def test_event_source(server: str) -> None:
+    told = """
+    const started = await fetch(`${server}/api/runs`, { method: "POST", body: JSON.stringify({ question: "Leave?" }) });
+    console.log(JSON.stringify(await follow((await started.json()).run_id)));
+    """
+    assert await node(CODE["eventsource"] + told, server) == ANSWER
+
+
+async def test_web_socket(server: str) -> None:
+    told = 'console.log(JSON.stringify(await askOverWebSocket("How much leave?")));'
+    assert await node(CODE["websocket"] + told, server) == ANSWER
+
+
+async def test_painting_spreads_a_burst_over_the_time_until_the_next_and_loses_nothing() -> None:
+    told = """
+    let clock = 0, painted = [];
+    const painter = new Painter((text) => painted.push(text), () => clock);
+    const words = Array.from({ length: 30 }, (_, n) => `word${n} `).join("");
+    for (clock = 0; clock < 3000; clock += 16) {
+      if (clock % 400 === 0) painter.add(words);
+      painter.frame(16);
+    }
+    while (painter.waiting.length) painter.frame(16);
+    console.log(JSON.stringify({ whole: painted.join("") === words.repeat(painted.join("").length / words.length),
+      most: Math.max(...painted.map((text) => text.split(" ").length - 1)) }));
+    """
+    found = await node(CODE["pace"] + told)
+    assert found["whole"]
+    assert found["most"] < 12
+
+
+async def test_the_whole_process(server: str) -> None:
+    async with aiohttp.ClientSession() as client, client.post(f"{server}/api/runs", json={"question": "?"}) as response:
+        message = (await response.json())["message"]
+    assert message["content"] == ANSWER
+    assert (message["steps"][0]["label"], message["reasoning"]) == ("Found 1 passage", "The handbook says it.")
+    assert (message["sources"][0]["title"], message["citations"]) == ("Leave", [{"n": 1, "start": 0, "end": 30}])
+    assert message["followups"] == ["May I keep days for next year?"]
+
+
+async def test_with_and_without_a_stream(server: str) -> None:
+    whole, *lines = (await python(CODE["whole"].replace("http://127.0.0.1:8000", server))).splitlines()
+    assert whole.startswith(ANSWER)
+    assert json.loads(lines[-1])["type"] == "run.finished"
