@@ -4,20 +4,27 @@ The numbers are those of the assertions that were set for this protocol.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import hatch_build
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from running_node import Node
 
 from millstream.errors import ModelError
-from millstream.events import Usage
+from millstream.events import AnyEvent, ReasoningDelta, RunFailed, RunStarted, TextDelta, Usage
 from millstream.run import Run
 from millstream.search import Passage
+from millstream.wire.ai_sdk import AiSdkEncoder
 from serving import CuttingProxy, Server, Telling, serving, within
+from strategies import EVENTS, TERMINALS, TEXTS
 
+ROOT = Path(__file__).parents[2]
 VERSIONS = ["ai", "ai5", "ai6", "ai500", "ai600"]
 # Each package, and what it is sent.
 SENT = [*((version, 5) for version in VERSIONS), ("ai", 7)]
@@ -32,6 +39,10 @@ PASSAGES = [
         text="It is cheap.", start=0, end=12, score=0.25,
     ),
 ]  # fmt: skip
+
+STARTED = RunStarted(seq=1, at=0, format=1, run_id="r", conversation_id="c", message_id="m", model="gpt", created=1)
+WORDS = st.builds(TextDelta, text=TEXTS) | st.builds(ReasoningDelta, text=TEXTS)
+SCRIPTS = st.builds(lambda middle, end: [STARTED, *middle, end], st.lists(WORDS | EVENTS, max_size=25), TERMINALS)
 
 
 async def everything(run: Run) -> None:
@@ -286,3 +297,72 @@ async def test_fields_of_the_application_choose_the_answer(tmp_path: Path, node:
         body = '{"model": "short", "options": {"temperature": 0.5}, "webSearch": true}'
         told = await node("ai_sdk.mjs", server.url, "ai", "ask", body)
     assert told["text"] == "Short at 0.5."
+
+
+async def test_the_documented_component_in_react(tmp_path: Path, node: Node, npm: hatch_build.Npm) -> None:
+    """10: `useChat` asks, stops, asks again, links sources, comes back after a reload, and shows what went wrong."""
+    hatch_build.install_packages(npm, ROOT / "web")  # its TypeScript reads the JSX
+    async with serving(tmp_path) as server:
+        task = asyncio.create_task(node("ai_sdk_react.mjs", server.url))
+        try:
+            telling = await hello(server)
+            await within(telling.cancelled.wait())
+
+            telling = await server.told.next()
+            async with telling.run.step("search", "Searching…") as step:
+                telling.run.cite(PASSAGES)
+                step.done("Found 2 passages")
+            telling.run.write("🍎 costs 3 € [1]. It is cheap [2].")
+            telling.run.followups(["And two?"])
+            telling.end()
+
+            telling = await server.told.next()
+            telling.run.write("Two cost ")
+            await gone(server)
+            telling.run.write("6 €.")
+            telling.end()
+
+            telling = await server.told.next()
+            telling.fail(ModelError("The model is busy.", code="model-rate-limited", retryable=True))
+            told = await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    assert told["whileStreaming"] == "streaming"
+    assert told["stopped"] == ["Why?", "Hello "]
+    assert told["again"] == ["Why?", "Found 2 passages🍎 costs 3 €1. It is cheap2.And two?"]
+    tariff, news = told["links"]
+    assert (tariff[0], tariff[2], news) == ("1", "🍎 costs 3 €.", ["2", "https://news.example/3", "It is cheap."])
+    assert tariff[1].startswith(f"{server.url}/passage?document_id=d1&")
+    assert told["resumed"] == ["Two cost 6 €."]
+    assert told["failure"] == ["error", "The model is busy."]
+
+
+@pytest.mark.parametrize(("version", "sent"), SENT)
+async def test_any_script_of_events_is_read_without_a_fault(
+    tmp_path: Path, node: Node, version: str, sent: int
+) -> None:
+    scripts: list[list[AnyEvent]] = []
+
+    @settings(max_examples=200, database=None, deadline=None)
+    @given(SCRIPTS)
+    def collect(script: list[AnyEvent]) -> None:
+        scripts.append(script)
+
+    collect()
+    streams = []
+    for script in scripts:
+        encoder = AiSdkEncoder("https://docs.example", sent)
+        streams.append(b"".join(encoder.encode(event) for event in script).decode())
+    (tmp_path / "streams.json").write_text(json.dumps(streams))
+    results = await node("ai_sdk_any.mjs", str(tmp_path / "streams.json"), version)
+    for script, result in zip(scripts, results, strict=True):
+        end = script[-1]
+        assert result.get("error") == (end.message if isinstance(end, RunFailed) else None)
+        parts = result["message"]["parts"]
+        tools = [part["state"] for part in parts if part["type"] == "dynamic-tool"]
+        assert set(tools) <= {"output-available", "output-error"}
+        written = [event.text for event in script if isinstance(event, TextDelta)]
+        marks = [part["data"] for part in parts if part["type"] == "data-citation" and "mark" in part["data"]]
+        text = "".join(part["text"] for part in parts if part["type"] == "text")
+        assert len(text) == sum(map(len, written)) + sum(len(f"[{mark['n']}]") for mark in marks)
