@@ -71,7 +71,7 @@ function chatOf(id, messages = []) {
         return new Response(theirs, response);
       },
     }),
-    onData: (part) => heard.push(part),
+    onData: (part) => heard.push(structuredClone(part)), // the SDK changes it later
     onFinish: ({ isAbort, isDisconnect, isError, finishReason }) =>
       ends.push({ isAbort, isDisconnect, isError, finishReason }),
     onError: () => {},
@@ -89,6 +89,8 @@ const told = (chat) => ({
 });
 
 const stopAtServer = (id) => fetch(`${url}/api/chat/${encodeURIComponent(id)}/stop`, { method: "POST" });
+// The first releases do not escape it.
+const strange = name.endsWith("00") ? "chat" : "a/b c?";
 /** Lets the test know that we have come so far: it sees another question. */
 const go = () => chatOf("go").sendMessage({ text: "go" });
 
@@ -98,7 +100,7 @@ const scenarios = {
     await chat.sendMessage({ text: "Why?" });
     return told(chat);
   },
-  /** What the server does while the SDK only listens: stop, fail, cut. */
+  /** Somebody else stops it, while the SDK listens. */
   async stoppedByServer() {
     const chat = chatOf("chat");
     const asked = chat.sendMessage({ text: "Why?" });
@@ -121,13 +123,13 @@ const scenarios = {
   },
   /** The page is loaded again while the answer is made: the SDK has the question alone. */
   async resume() {
-    const chat = chatOf("a/b c?");
+    const chat = chatOf(strange);
     const asked = chat.sendMessage({ text: "Why?" });
     await chat.until("Hello");
     const id = chat.lastMessage.id;
     await chat.stop();
     await asked;
-    const again = chatOf("a/b c?", chat.messages.slice(0, 1));
+    const again = chatOf(strange, chat.messages.slice(0, 1));
     const resumed = again.resumeStream();
     await again.until("Hello");
     await go();

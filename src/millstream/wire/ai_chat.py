@@ -75,7 +75,7 @@ class AIChatEncoder(Encoder):
         self._data: dict[tuple[str, str | None], dict[str, Any]] = {}
         self._reason: FinishReason = "stop"
         self._unsupported: list[Unsupported] = []
-        self._seen: int | None = None
+        self._shown: int | None = None  # characters of the content that a stopped answer's reader had seen
 
     def encode(self, event: AnyEvent) -> bytes:
         if self._head_due and type(event) is not Source:  # sources come one after another, and are sent together
@@ -83,9 +83,7 @@ class AIChatEncoder(Encoder):
         return super().encode(event)
 
     def whole(self) -> dict[str, Any]:
-        content = "".join(self._content)
-        if self._seen is not None:
-            content = content[: self._marked.cut(self._seen)]
+        content = "".join(self._content)[: self._shown]
         return {"message": {"role": "assistant", "content": content}, "context": self._context, **self._state}
 
     def run_started(self, event: RunStarted) -> bytes:
@@ -204,10 +202,10 @@ class AIChatEncoder(Encoder):
         return self._end({"finish_reason": self._reason})
 
     def run_stopped(self, event: RunStopped) -> bytes:
-        self._seen = event.seen
+        self._shown = self._marked.cut(event.seen)
         self._citations = [cited for cited in self._citations if cited[0] <= event.seen]
         self._unsupported = [flag for flag in self._unsupported if flag.end <= event.seen]
-        return self._end({"aborted": True, "finish_reason": "aborted"})
+        return self._end({"aborted": True, "seen": self._shown, "finish_reason": "aborted"})
 
     def run_failed(self, event: RunFailed) -> bytes:
         error = event.message if self._errors_as_text else {"code": event.code, "message": event.message}

@@ -209,22 +209,19 @@ class OpenAIChatEncoder(Encoder):
         return self._begin() + self._before + delta + self._after
 
     def _begin(self) -> bytes:
-        """The first delta, which has the role; for Azure also the filter's verdict and, in any delta, new sources."""
+        """The first delta, which has the role; at Azure it has the context too, and any later delta new sources."""
         begun, self._begun = self._begun, True
-        delta: dict[str, Any] = {}
-        frames = b""
+        if not self._azure:
+            return b"" if begun else self._chunk({"role": "assistant", "content": ""})
+        told, self._told = self._told, len(self._sources)
         if not begun:
-            if self._azure:
-                verdict = {"prompt_filter_results": _PROMPT_FILTERED}
-                frames = _frame({**self._head, "choices": [], **self._no_usage, **verdict})
-            delta = {"role": "assistant", "content": ""}
-        if self._azure and (context := self._context(self._told)):
-            self._told = len(self._sources)
-            delta = {**({} if begun else {"role": "assistant"}), **context}
-        return frames + self._chunk(delta) if delta else frames
+            verdict = {"prompt_filter_results": _PROMPT_FILTERED}
+            first = _frame({**self._head, "choices": [], **self._no_usage, **verdict})
+            return first + self._chunk({"role": "assistant", **self._context()})
+        return self._chunk(self._context(told)) if self._told > told else b""
 
     def _context(self, after: int = 0) -> dict[str, Any]:
-        """Azure's `context` with the sources from the one at `after` on; nothing where there are none."""
+        """Azure's `context` with the sources from the one at `after` on, and with the first ones the query for them."""
         citations = [
             {
                 "index": index,  # by which openai-python puts the lists of several deltas together
@@ -236,10 +233,10 @@ class OpenAIChatEncoder(Encoder):
             }
             for index, source in enumerate(list(self._sources.values())[after:], after)
         ]
-        if not citations:
-            return {}
-        intent = {} if self._query is None or after else {"intent": encode_json([self._query]).decode()}
-        return {"context": {"citations": citations, **intent}}
+        context: dict[str, Any] = {"citations": citations}
+        if self._query is not None and citations and not after:
+            context["intent"] = encode_json([self._query]).decode()
+        return {"context": context}
 
     def _shown_annotations(self) -> list[dict[str, Any]]:
         if self._seen is None:

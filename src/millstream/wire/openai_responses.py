@@ -249,10 +249,9 @@ class OpenAIResponsesEncoder(Encoder):
     # What comes after the words, and the end
 
     def followups(self, event: Followups) -> bytes:
-        self._response["metadata"] = {
-            **self._response.get("metadata", {}),
-            "followups": encode_json(event.questions).decode(),
-        }
+        if event.questions:
+            questions = encode_json(event.questions).decode()
+            self._response["metadata"] = {**self._response.get("metadata", {}), "followups": questions}
         return b""
 
     def usage(self, event: Usage) -> bytes:
@@ -337,7 +336,7 @@ def _result(source: Source) -> dict[str, Any]:
 
 def _annotation(citation: Citation, source: Source) -> dict[str, Any]:
     """A source on the web is cited by its address, any other as a file. Places are code points of the answer."""
-    if source.uri.startswith(("https://", "http://")):
+    if _is_web(source):
         place = {"start_index": citation.start, "end_index": citation.end}
         return {"type": "url_citation", "url": source.uri, "title": source.title, **place}
     name = _filename(source)
@@ -345,4 +344,8 @@ def _annotation(citation: Citation, source: Source) -> dict[str, Any]:
 
 
 def _filename(source: Source) -> str:
-    return source.uri.rsplit("/", 1)[-1] or source.title
+    return source.title if _is_web(source) else source.uri.rsplit("/", 1)[-1] or source.title
+
+
+def _is_web(source: Source) -> bool:
+    return source.uri.startswith(("https://", "http://"))

@@ -12,6 +12,7 @@ import msgspec
 
 from millstream.conversations import TextPart
 from millstream.request import RunRequest, request_from
+from millstream.server.protocols.openai_options import model_options
 from millstream.server.protocols.openai_refusal import InvalidParameter
 from millstream.server.settings import Settings
 from millstream.wire.openai_chat import EXTRAS, Extra
@@ -136,21 +137,10 @@ def _text(part: dict[str, Any], place: str, number: int) -> TextPart:
 
 
 def _options(asked: ChatRequest, settings: Settings) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    name = "max_tokens" if asked.max_completion_tokens is None else "max_completion_tokens"
-    if (limit := getattr(asked, name)) is not None:
-        if limit < 1:
-            raise InvalidParameter(f"`{name}` must be at least 1.", name)
-        options["max_output_tokens"] = limit
-    if (temperature := asked.temperature) is not None:
-        if not 0 <= temperature <= settings.max_temperature:
-            message = f"`temperature` must be 0 to {settings.max_temperature:g} here (MILLSTREAM_MAX_TEMPERATURE)."
-            raise InvalidParameter(message, "temperature")
-        options["temperature"] = temperature
-    if (effort := asked.reasoning_effort) is not None:
-        if effort not in settings.efforts:
-            choice = f"may be {', '.join(settings.efforts)}" if settings.efforts else "cannot be chosen"
-            message = f"`reasoning_effort` {choice} here (MILLSTREAM_EFFORTS)."
-            raise InvalidParameter(message, "reasoning_effort", code="unsupported_value")
-        options["reasoning_effort"] = effort
-    return options
+    limit = "max_tokens" if asked.max_completion_tokens is None else "max_completion_tokens"
+    return model_options(
+        settings,
+        temperature=asked.temperature,
+        max_output_tokens=(limit, getattr(asked, limit)),
+        reasoning_effort=("reasoning_effort", asked.reasoning_effort),
+    )
