@@ -20,6 +20,9 @@ PARTS = (
     '"messages":[{"id":"m1","role":"user","parts":[{"type":"text","text":"Hello {CTL}"}]}]}'
 )
 
+USER = '{"role":"user","content":"Hello {CTL}"}'
+UI_USER = '{"id":"m1","role":"user","parts":[{"type":"text","text":"Hello {CTL}"}]}'
+
 
 @dataclass(frozen=True)
 class Target:
@@ -58,15 +61,21 @@ def relay(command: str | None, **more: object) -> Target:
 
 
 def millstream(framing: str = "ndjson", **settings: str) -> Target:
-    """The product as it is served: SQLite log on, an answer by the model alone."""
+    """Its own wire, an answer by the model alone."""
     stream = '"stream":true,' if framing == "ndjson" else ""  # `stream` means NDJSON; SSE is asked for by Accept
+    body = f'{{{stream}"answer":"chat","messages":[{USER}]}}'
+    return served("/api/runs", framing, "text", body, '"type":"text.delta"', **settings)
+
+
+def served(path: str, framing: str, key: str, body: str, only: str = "", **settings: str) -> Target:
+    """The product as it is served, SQLite log on, in one of its protocols."""
     return Target(
         f"{MILLSTREAM} serve --port {{port}} --data {{folder}}/data",
-        "/api/runs",
+        path,
         framing,
-        "text",
-        f'{{{stream}"answer":"chat","messages":[{{"role":"user","content":"Hello {{CTL}}"}}]}}',
-        only='"type":"text.delta"',
+        key,
+        body,
+        only=only,
         environment={
             "MILLSTREAM_MODEL": "openai/gpt-4o",
             "OPENAI_BASE_URL": "{upstream}/v1",
@@ -82,6 +91,30 @@ TARGETS: dict[str, Target] = {
     "millstream-sse": millstream("sse"),
     "millstream-stop": millstream(when_unread="stop"),
     "millstream-memory": millstream(log="memory"),
+    # Its protocols; what each is asked for is the same answer by the model alone.
+    "openai-chat": served(
+        "/v1/chat/completions", "sse", "content", f'{{"model":"chat","stream":true,"messages":[{USER}]}}'
+    ),
+    "openai-responses": served(
+        "/v1/responses",
+        "sse",
+        "delta",
+        '{"model":"chat","stream":true,"input":"Hello {CTL}"}',
+        '"type":"response.output_text.delta"',
+    ),
+    "ai-chat": served("/chat/stream", "ndjson", "content", f'{{"messages":[{USER}],"context":{{"answer":"chat"}}}}'),
+    "ai-sdk": served(
+        "/api/chat", "sse", "delta", f'{{"id":"x","messages":[{UI_USER}],"model":"chat"}}', '"text-delta"'
+    ),
+    "ag-ui": served(
+        "/ag-ui",
+        "sse",
+        "delta",
+        '{"threadId":"t","runId":"r","state":{},"tools":[],"context":[],'
+        '"forwardedProps":{"millstream":{"answer":"chat"}},'
+        '"messages":[{"id":"m1","role":"user","content":"Hello {CTL}"}]}',
+        "TEXT_MESSAGE_CONTENT",
+    ),
     "c-relay": relay(f"{HERE}/bin/relay {{port}} {{upstream_port}}"),
     "nginx": relay("nginx -c {folder}/nginx.conf -e {folder}/error.log", template="nginx.conf"),
     "raw-aiohttp": relay(uvicorn("raw_aiohttp:app"), folder=PEERS),
