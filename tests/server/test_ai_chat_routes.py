@@ -120,6 +120,18 @@ async def test_what_is_no_json_object_is_refused(sent: bytes, tmp_path: Path) ->
     assert (answered.status, answered.json["error"]["code"]) == (400, "invalid-request")
 
 
+async def test_microsofts_client_may_ask_from_a_page_of_another_site(tmp_path: Path) -> None:
+    asked = {
+        "Origin": "https://intranet.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": f"content-type,x-ms-useragent,{REQUEST_ID}",
+    }
+    async with serving(tmp_path, hello, origins=("https://intranet.example",)) as server:
+        preflight = await server.request("OPTIONS", "/chat/stream", headers=asked)
+    assert preflight.status == 200
+    assert "x-ms-useragent" in preflight.headers["access-control-allow-headers"]
+
+
 async def test_a_large_body_is_refused(tmp_path: Path) -> None:
     async with serving(tmp_path, hello, max_body_bytes=1024) as server:
         answered = await ask(server, padding="x" * 1024)

@@ -5,6 +5,7 @@ Nothing outlives the exchange, so any process can answer any message. One except
 with everything, and the asking in progress is found by it, in the process that is at it.
 """
 
+import contextlib
 import uuid
 from collections.abc import MutableMapping
 from typing import Any
@@ -15,6 +16,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from millstream import __version__
+from millstream.errors import NotFound
 from millstream.server.app_of import millstream_of
 from millstream.server.identity import owner_of
 from millstream.server.mcp_tools import ASKING, asking_key, call_tool, list_tools
@@ -58,9 +60,11 @@ async def _cancel(request: Request, message: dict[str, Any]) -> None:
     request_id = params.get("requestId") if isinstance(params, dict) else None
     millstream = millstream_of(request)
     owner = await owner_of(request, millstream.identify)
-    run_id = ASKING.get(asking_key(request, owner, request_id))
-    if run_id is not None:
-        await millstream.supervisor.stop(run_id, owner)
+    asking = ASKING.get(asking_key(request, owner, request_id))
+    if asking is not None:
+        asking.is_cancelled = True
+        with contextlib.suppress(NotFound):  # it has not begun; it will be stopped when it does
+            await millstream.supervisor.stop(asking.run_id, owner)
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

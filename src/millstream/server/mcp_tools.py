@@ -25,8 +25,9 @@ from starlette.requests import Request
 
 from millstream.documents.library import Library
 from millstream.errors import InputError, MillstreamError, Unavailable
-from millstream.events import AnyEvent, StepFinished, StepStarted, TextDelta, decode
+from millstream.events import AnyEvent, StepFinished, StepStarted, TextDelta, TextFinished, decode
 from millstream.follower import Cut
+from millstream.ids import new_id
 from millstream.marks import place_marks
 from millstream.recovery import interrupted
 from millstream.request import MAX_QUESTION_CHARACTERS, MAX_SOURCES, request_from
@@ -45,10 +46,17 @@ MAX_READ = 20_000  # code points of a document in one result: what a model can t
 _GROWTH = 1.2
 _GROWTH_CHARACTERS = 60
 
-Asking = tuple[str, str, Any]
 
-# The asking in progress: whose, in which session, by which request → its run.
-ASKING: dict[Asking, str] = {}
+class Asking:
+    """A question that is being asked, under the id that its run has or will have."""
+
+    def __init__(self) -> None:
+        self.run_id = new_id()
+        self.is_cancelled = False
+
+
+# By whom, in which session, by which request.
+ASKING: dict[tuple[str, str, Any], Asking] = {}
 
 
 class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -198,15 +206,19 @@ async def ask(caller: _Caller, asked: Ask) -> _Result:
     """Also of a run that was stopped: what there is. Raises RunError when it failed."""
     request = caller.request
     millstream = millstream_of(request)
-    wanted = {
+    wanted: dict[str, Any] = {
         "question": asked.question,
         "options": {} if asked.sources is None else {"sources": asked.sources},
         **({"answer": asked.answer} if asked.answer in millstream.offered else {}),
     }
-    run_id = await start_run(request, request_from(wanted), resumable=False, stream=True)
+    asking = Asking()
+    wanted["run_id"] = asking.run_id
     key = asking_key(request, caller.owner, caller.context.request_id)
-    ASKING[key] = run_id
+    ASKING[key] = asking
     try:
+        run_id = await start_run(request, request_from(wanted), resumable=False, stream=True)
+        if asking.is_cancelled:
+            await millstream.supervisor.stop(run_id, caller.owner)
         snapshot = await _follow(caller, run_id)
     finally:
         ASKING.pop(key, None)
@@ -265,6 +277,7 @@ class _Progress:
         self._told = 0
         self._pieces: list[str] = []
         self._length = 0
+        self._told_length = 0
         self._next = 1
 
     async def tell(self, event: AnyEvent | None) -> None:
@@ -276,8 +289,14 @@ class _Progress:
             self._pieces.append(event.text)
             self._length += len(event.text)
             if self._length >= self._next:
-                self._next = max(int(self._length * _GROWTH), self._length + _GROWTH_CHARACTERS)
-                await self._report("".join(self._pieces))
+                await self._tell_text()
+        elif isinstance(event, TextFinished) and self._length > self._told_length:
+            await self._tell_text()
+
+    async def _tell_text(self) -> None:
+        self._told_length = self._length
+        self._next = max(int(self._length * _GROWTH), self._length + _GROWTH_CHARACTERS)
+        await self._report("".join(self._pieces))
 
     async def _report(self, message: str) -> None:
         self._told += 1
@@ -367,8 +386,9 @@ async def call_tool(context: ServerRequestContext[Any, Any], params: CallToolReq
     return CallToolResult(content=[TextContent(text=text)], structured_content=msgspec.to_builtins(result))
 
 
-def asking_key(request: Request, owner: str, request_id: Any) -> Asking:
-    return owner, request.headers.get("mcp-session-id", ""), request_id
+def asking_key(request: Request, owner: str, request_id: Any) -> tuple[str, str, Any]:
+    """Without a session it is unique, so that nobody else's asking can be meant."""
+    return owner, request.headers.get("mcp-session-id") or new_id(), request_id
 
 
 def _failed(message: str, code: str, result: msgspec.Struct | None = None) -> CallToolResult:

@@ -9,7 +9,7 @@ as `part` (the how manieth text part, from 0 on), `start` and `end` in it, for `
 """
 
 from bisect import bisect_left
-from typing import Any, ClassVar
+from typing import Any
 
 from millstream.events import (
     Citation,
@@ -46,11 +46,9 @@ class AiSdkEncoder(Encoder):
     `base` is where the server is reached. Every source is a `source-url`, those from files too, with the address of the
     page that shows the passage: existing front ends show no other kind.
 
-    `resumable` is false though a client can come back: a body that ends without an end looks complete to the SDK, so
-    a reader who is cut off must be told.
+    `resumable` stays false though a client can come back: a body that ends without an end looks complete to the SDK,
+    so a reader who is cut off must be told.
     """
-
-    resumable: ClassVar[bool] = False
 
     def __init__(self, base: str = "", version: int = 5) -> None:
         super().__init__()

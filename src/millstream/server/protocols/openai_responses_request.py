@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from millstream.conversations import FilePart, TextPart
-from millstream.request import RunRequest, request_from
+from millstream.conversations import FilePart, TextPart, text_of
+from millstream.request import MAX_MESSAGES, RunRequest, request_from
 from millstream.server.protocols.openai_options import model_options
 from millstream.server.protocols.openai_refusal import InvalidParameter
 from millstream.server.settings import Settings
@@ -90,7 +90,8 @@ def run_request(
     asked: ResponsesRequest, follows: str | None, offered: Container[str], settings: Settings
 ) -> RunRequest:
     """The run; `follows` is that of the previous response. Raises InputError."""
-    request: dict[str, Any] = {"messages": _messages(asked.input or ""), "options": _options(asked, settings)}
+    assert asked.input is not None
+    request: dict[str, Any] = {"messages": _messages(asked.input), "options": _options(asked, settings)}
     if asked.stored or follows is not None:
         request["follows"] = follows
     for name in ("instructions", "metadata"):
@@ -109,6 +110,10 @@ def _messages(given: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
     if not read or read[-1]["role"] != "user":
         raise InvalidParameter("`input` must end with a message of role `user`.", "input")
+    if len(read) > MAX_MESSAGES:
+        raise InvalidParameter(f"`input` holds more than {MAX_MESSAGES} messages.", "input")
+    if not text_of(read[-1]["content"]).strip():
+        raise InvalidParameter("`input` is empty; give the question.", "input")
     return read
 
 
