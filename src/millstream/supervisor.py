@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 import msgspec
@@ -52,6 +52,29 @@ class Registered(msgspec.Struct, frozen=True):
     answer: Answer
     model: str
     label: str = ""
+
+
+class _Following:
+    """See `Supervisor.follow`: as a class it keeps less, for as long as a stream is open, than a generator would."""
+
+    __slots__ = ("_after", "_live", "_owner", "_run_id", "_supervisor")
+
+    def __init__(self, supervisor: "Supervisor", run_id: str, owner: str, after: int) -> None:
+        self._supervisor = supervisor
+        self._run_id = run_id
+        self._owner = owner
+        self._after = after
+
+    async def __aenter__(self) -> Follower:
+        self._live = live = await self._supervisor.check(self._run_id, self._owner, self._after)
+        if live is not None:
+            live.attach()
+        producer = live.producer if live is not None else None
+        return Follower(self._supervisor.log, self._run_id, self._after, producer)
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.detach()
 
 
 class Supervisor:
@@ -275,18 +298,9 @@ class Supervisor:
 
     # Following and stopping
 
-    @asynccontextmanager
-    async def follow(self, run_id: str, owner: str, after: int = 0) -> AsyncIterator[Follower]:
-        """A reader of the run from a cursor. Raises NotFound, CursorAhead, Gone; leaving only detaches."""
-        live = await self.check(run_id, owner, after)
-        if live is not None:
-            live.attach()
-            try:
-                yield Follower(self.log, run_id, after, live.producer)
-            finally:
-                live.detach()
-            return
-        yield Follower(self.log, run_id, after, None)
+    def follow(self, run_id: str, owner: str, after: int = 0) -> AbstractAsyncContextManager[Follower]:
+        """A reader of the run from a cursor. Entering raises NotFound, CursorAhead, Gone; leaving only detaches."""
+        return _Following(self, run_id, owner, after)
 
     async def check(self, run_id: str, owner: str, after: int) -> LiveRun | None:
         """Raises NotFound, CursorAhead, Gone when the run cannot be followed from there; returns it if it is here."""
