@@ -1,5 +1,6 @@
 """Runs over HTTP: start, follow, look, stop."""
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from millstream.errors import InputError, TooLarge
 from millstream.events import encode_json
+from millstream.follower import Follower
 from millstream.request import RunRequest, parse_request
 from millstream.server.app_of import millstream_of
 from millstream.server.bounds import within_bounds
@@ -29,15 +31,16 @@ class _Start:
     """`POST /runs`, as plain ASGI: nothing stands between the follower and the transport."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        millstream: Millstream = scope["millstream"]
         try:
-            run_id, owner, form = await self._begin(Request(scope, receive))
+            run_id, owner, form = await self._begin(millstream, Request(scope, receive))
         except ClientDisconnect:
             return  # it left before it had asked
-        await _send_run(scope, receive, send, scope["millstream"], run_id, owner, 0, form)
+        async with millstream.supervisor.follow(run_id, owner) as follower:
+            await _send(scope, receive, send, millstream, follower, form)
 
-    async def _begin(self, request: Request) -> tuple[str, str, str]:
+    async def _begin(self, millstream: "Millstream", request: Request) -> tuple[str, str, str]:
         """The started run, its owner, and the form of its answer. What was asked is not kept while it is answered."""
-        millstream = millstream_of(request)
         body = await read_body(request, millstream.settings.max_body_bytes)
         asked = within_bounds(parse_request(body), millstream.settings)
         form = form_of(asked, request.headers.get("accept"))
@@ -64,19 +67,19 @@ class _Events:
             await send_head(send, _FRAMINGS[form](), [(b"millstream-run", run_id.encode())])
             await send({"type": "http.response.body", "body": b""})
             return
-        await _send_run(scope, receive, send, millstream, run_id, owner, after, form)
+        async with millstream.supervisor.follow(run_id, owner, after) as follower:
+            await _send(scope, receive, send, millstream, follower, form)
 
 
-async def _send_run(
-    scope: Scope, receive: Receive, send: Send, millstream: "Millstream", run_id: str, owner: str, after: int, form: str
-) -> None:
-    headers = [(b"millstream-run", run_id.encode())]
+def _send(
+    scope: Scope, receive: Receive, send: Send, millstream: "Millstream", follower: Follower, form: str
+) -> Awaitable[None]:
+    """The run in that form. Not a coroutine of its own: it would stay for as long as the stream is open."""
+    headers = [(b"millstream-run", follower.run_id.encode())]
     heartbeat = millstream.settings.heartbeat
-    async with millstream.supervisor.follow(run_id, owner, after) as follower:
-        if form == JSON:
-            await send_whole(scope, receive, send, follower, heartbeat, headers)
-        else:
-            await send_stream(receive, send, follower, _FRAMINGS[form](), heartbeat, headers)
+    if form == JSON:
+        return send_whole(scope, receive, send, follower, heartbeat, headers)
+    return send_stream(receive, send, follower, _FRAMINGS[form](), heartbeat, headers)
 
 
 def form_of(request: RunRequest, accept: str | None) -> str:
