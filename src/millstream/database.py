@@ -115,7 +115,7 @@ class Database:
 
     def __init__(self, path: Path, migrations: Sequence[str]) -> None:
         self.path = path
-        self._jobs: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[_Call] | None] = queue.SimpleQueue()
         self._gathered: list[_Call] = []
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="millstream-db-read")
         self._read_connection: sqlite3.Connection | None = None
@@ -150,9 +150,9 @@ class Database:
 
     def _submit(self) -> None:
         """What was asked for in one turn of the loop wakes the writer once."""
-        for call in self._gathered:
-            self._jobs.put(call)
-        self._gathered.clear()
+        if self._gathered:
+            self._jobs.put(self._gathered)
+            self._gathered = []
 
     async def read(self, job: Job[T]) -> T:
         """Runs `job` on the reading connection; it sees every write that was awaited before."""
@@ -207,12 +207,10 @@ class Database:
     def _waiting_calls(self) -> tuple[list[_Call], bool]:
         """All calls that wait now (at least one, unless the database closes), and whether the queue has ended."""
         calls: list[_Call] = []
-        call = self._jobs.get()
-        while call is not None:
-            calls.append(call)
-            if len(calls) == JOBS_PER_TRANSACTION or self._jobs.empty():
+        while (gathered := self._jobs.get()) is not None:
+            calls += gathered
+            if len(calls) >= JOBS_PER_TRANSACTION or self._jobs.empty():
                 return calls, False
-            call = self._jobs.get()
         return calls, True
 
     def _run(self, connection: sqlite3.Connection, calls: Sequence[_Call]) -> None:
