@@ -18,7 +18,7 @@ from millstream.logs.memory import MemoryLog
 from millstream.models import ChatMessage, Prompt
 from millstream.models.script import Delay, SayText, Script
 from millstream.models.scripted import ScriptedModel
-from millstream.request import RunRequest
+from millstream.request import GivenMessage, RunRequest
 from millstream.run import Run
 from millstream.snapshot import fold
 
@@ -60,6 +60,23 @@ async def test_a_run_is_the_events_of_its_answer(tmp_path: Path) -> None:
         frames = await read(supervisor, run_id)
         assert types_of(frames) == ["run.started", "text.delta", "text.finished", "run.finished"]
         assert await supervisor.snapshot(run_id, OWNER) == fold(events_of(frames))
+
+
+async def test_who_is_told_of_answers_is_told_of_the_first_of_listed_conversations_alone(tmp_path: Path) -> None:
+    told: set[str] = set()
+    async with supervised(tmp_path, hello, answered=lambda snapshot: told.add(snapshot.run_id)) as supervisor:
+        first = await start(supervisor)
+        await read(supervisor, first)
+        conversation_id = (await supervisor.snapshot(first, OWNER)).conversation_id
+        _, messages = await supervisor.conversation(OWNER, conversation_id)
+        once_more = RunRequest(conversation_id=conversation_id, parent_id=messages[0].message_id)
+        again, _ = await supervisor.start(once_more, OWNER)
+        second = await start(supervisor, "And why that?", conversation_id=conversation_id)
+        unlisted, _ = await supervisor.start(RunRequest(messages=[GivenMessage("user", "Why?")]), OWNER)
+        for run_id in (again, second, unlisted):
+            await read(supervisor, run_id)
+        await supervisor.settle()
+        assert told == {first, again}
 
 
 async def test_run_started_is_seq_1_and_names_everything(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from harness.report import row, save
 from harness.server import Server
 from harness.upstream import FakeModel
 
-# load reads times to 3 %: short delays keep that small.
-ONE = "-c 1 -n 40 --tokens 5 --rate 0 --delay 20 --timeout 20"
+# load reads times to 3 %: short delays keep that small, but not so short that nothing happens while the model thinks.
+ONE = "-c 1 -n 100 --tokens 5 --rate 0 --delay 5 --timeout 20"
 TWENTY = "-c 20 -n 20 --tokens 20 --rate 50 --delay 60 --ramp 0 --timeout 20"
 
 

@@ -21,24 +21,27 @@ FILE_INTERVAL_S = 0.25
 # So many answers are held in memory at once.
 FILED_TOGETHER = 32
 
+_Ended = tuple[str, Producer | None, Callable[[Snapshot], None] | None]
+
 
 class Filer:
     """Belongs to one event loop."""
 
-    def __init__(
-        self, log: EventLog, conversations: Conversations, filed: Callable[[Snapshot], None] = lambda snapshot: None
-    ) -> None:
-        """`filed` is told of each answer that this process has made, once it stands in its conversation."""
-        self._filed = filed
+    def __init__(self, log: EventLog, conversations: Conversations) -> None:
         self._log = log
         self._conversations = conversations
-        self._ended: list[tuple[str, Producer | None]] = []
+        self._ended: list[_Ended] = []
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, run_id: str, producer: Producer | None = None) -> None:
-        """The run's end is durable. A short answer is still whole in its producer's tail, and need not be read."""
-        self._ended.append((run_id, producer))
+    def add(
+        self, run_id: str, producer: Producer | None = None, filed: Callable[[Snapshot], None] | None = None
+    ) -> None:
+        """The run's end is durable. A short answer is still whole in its producer's tail, and need not be read.
+
+        `filed` is told once the answer stands in its conversation.
+        """
+        self._ended.append((run_id, producer, filed))
         if self._timer is None and self._task is None:
             self._timer = asyncio.get_running_loop().call_later(FILE_INTERVAL_S, self._start)
 
@@ -63,17 +66,17 @@ class Filer:
         finally:
             self._task = None
 
-    async def _file(self, ended: Sequence[tuple[str, Producer | None]]) -> None:
+    async def _file(self, ended: Sequence[_Ended]) -> None:
         outcomes = await asyncio.gather(*(self._file_one(*each) for each in ended), return_exceptions=True)
-        for (run_id, _), outcome in zip(ended, outcomes, strict=True):
+        for (run_id, *_), outcome in zip(ended, outcomes, strict=True):
             if outcome is not None:
                 # The events are durable: the next start files it.
                 logger.error("the answer of run %s could not be filed in its conversation", run_id, exc_info=outcome)
 
-    async def _file_one(self, run_id: str, producer: Producer | None) -> None:
+    async def _file_one(self, run_id: str, producer: Producer | None, filed: Callable[[Snapshot], None] | None) -> None:
         fold = await fold_log(self._log, run_id, producer)
         if fold.seq:  # else it was deleted meanwhile
             snapshot = fold.snapshot()
             await self._conversations.finish(snapshot)
-            if producer is not None:
-                self._filed(snapshot)
+            if filed is not None:
+                filed(snapshot)

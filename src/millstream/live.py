@@ -21,7 +21,9 @@ WhenUnread = Literal["finish", "stop"] | float
 class LiveRun:
     """Belongs to one event loop. Whoever starts `execute` in a task sets `task`."""
 
-    def __init__(self, producer: Producer, run: Run, when_unread: WhenUnread) -> None:
+    def __init__(self, producer: Producer, run: Run, when_unread: WhenUnread, *, is_first: bool = False) -> None:
+        """`is_first`: it answers the first question of a listed conversation."""
+        self.is_first = is_first
         self.producer = producer
         self.run = run
         self.task: asyncio.Task[None] | None = None

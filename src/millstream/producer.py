@@ -14,7 +14,7 @@ from millstream.logs import Batch, RunRecord, RunState
 
 # Kept in memory beyond what is not yet in the log, so that a reader a moment behind need not read the log.
 # A follower rarely needs more than the last turn, and memory per open stream is what operators pay for.
-RETAINED_BYTES = 2 * 1024
+RETAINED_BYTES = 1024
 # A delta has at most so many characters (a longer text becomes several), so that none outgrows what a follower may
 # write: JSON needs up to 6 bytes for a character.
 DELTA_LIMIT = 5 * 1024

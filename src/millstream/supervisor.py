@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,13 +17,14 @@ from millstream.errors import (
     CursorAhead,
     Gone,
     InputError,
-    NotFound,
     Unavailable,
 )
 from millstream.events import AnyEvent, RunStarted, decode, encode
 from millstream.filing import Filer
 from millstream.flusher import Flusher
 from millstream.follower import Follower
+from millstream.history import History
+from millstream.housekeeping import Housekeeping
 from millstream.ids import new_id
 from millstream.live import LiveRun, WhenUnread
 from millstream.logs import LEASE_RENEW_S, EventLog, RunRecord
@@ -54,6 +55,29 @@ class Registered(msgspec.Struct, frozen=True):
     label: str = ""
 
 
+class _Following:
+    """See `Supervisor.follow`: as a class it keeps less, for as long as a stream is open, than a generator would."""
+
+    __slots__ = ("_after", "_live", "_owner", "_run_id", "_supervisor")
+
+    def __init__(self, supervisor: "Supervisor", run_id: str, owner: str, after: int) -> None:
+        self._supervisor = supervisor
+        self._run_id = run_id
+        self._owner = owner
+        self._after = after
+
+    async def __aenter__(self) -> Follower:
+        self._live = live = await self._supervisor.check(self._run_id, self._owner, self._after)
+        if live is not None:
+            live.attach()
+        producer = live.producer if live is not None else None
+        return Follower(self._supervisor.log, self._run_id, self._after, producer)
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.detach()
+
+
 class Supervisor:
     """All runs of one process. `answers` may grow; "default" is used when a request names none."""
 
@@ -70,7 +94,9 @@ class Supervisor:
         max_running: int = 10_000,
         answered: Callable[[Snapshot], None] | None = None,
     ) -> None:
-        """`answered` is told of each answer that this process has made, once it stands in its conversation."""
+        """`answered` is told of each first answer of a listed conversation that this process has made, once it stands
+        there.
+        """
         self.log = log
         self.conversations = conversations
         self._answers = answers
@@ -81,10 +107,11 @@ class Supervisor:
         self._max_running = max_running
         self._answered = answered
         self._flusher = Flusher(log)
-        self._filer = Filer(log, conversations, self._tell)
+        self._filer = Filer(log, conversations)
+        self._history = History(conversations, self.snapshot)
         self._live: dict[str, LiveRun] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._housekeeping: list[asyncio.Task[None]] = []
+        self._housekeeping = Housekeeping()
         self._beginning: dict[str, asyncio.Event] = {}  # runs that were let in and are not yet in `_live`
         self._draining = False
 
@@ -94,11 +121,9 @@ class Supervisor:
         """Closes the runs of dead producers, begins housekeeping. `alone`: no other process can be executing a run."""
         await self.reap(everyone=alone)
         await self._finish_conversations()
-        self._housekeeping = [
-            asyncio.create_task(self._every(LEASE_RENEW_S, self._renew), name="millstream-renew"),
-            asyncio.create_task(self._every(REAP_INTERVAL_S, self.reap), name="millstream-reap"),
-            asyncio.create_task(self._every(PRUNE_INTERVAL_S, self.prune), name="millstream-prune"),
-        ]
+        self._housekeeping.every(LEASE_RENEW_S, self._renew, "renew")
+        self._housekeeping.every(REAP_INTERVAL_S, self.reap, "reap")
+        self._housekeeping.every(PRUNE_INTERVAL_S, self.prune, "prune")
 
     async def close(self, drain_s: float = 0.0) -> None:
         """No new runs; running ones get `drain_s` seconds, the rest end as `run.failed code=interrupted`."""
@@ -118,10 +143,7 @@ class Supervisor:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLEANUP_S)
         await self._filer.flush()
-        for task in self._housekeeping:
-            task.cancel()
-        await asyncio.gather(*self._housekeeping, return_exceptions=True)
-        self._housekeeping = []
+        await self._housekeeping.close()
 
     def drain(self) -> None:
         """From now on new runs are refused with 503."""
@@ -154,7 +176,7 @@ class Supervisor:
                     self._let_in(run_id)
                     return run_id, False
             registered = self._admit(request)
-            turn = await resolve_turn(request, owner, self)
+            turn = await resolve_turn(request, owner, self._history)
             policy = self._when_unread if when_unread is None else when_unread
             beginning = self._begin(request, owner, run_id, registered, turn, policy, paced)
         except BaseException:
@@ -209,7 +231,7 @@ class Supervisor:
         )  # fmt: skip
         producer = Producer(record, frame, started_at)
         run = Run(producer, messages=turn.messages, options=request.options, continued=turn.continued, paced=paced)
-        live = LiveRun(producer, run, when_unread)
+        live = LiveRun(producer, run, when_unread, is_first=turn.listed and len(turn.messages) == 1)
         # The answer begins while its start is being written; nobody can follow it, and nothing is flushed, before that
         # is durable.
         live.task = self._own(live.execute(registered.answer), f"run-{run_id}")
@@ -264,7 +286,7 @@ class Supervisor:
             logger.warning("run %s was taken over by another process", run_id)
             live.cancel()
         else:
-            self._filer.add(run_id, live.producer)
+            self._filer.add(run_id, live.producer, self._tell if live.is_first else None)
 
     async def settle(self) -> None:
         """Returns when every answer that has ended here stands in its conversation."""
@@ -276,18 +298,9 @@ class Supervisor:
 
     # Following and stopping
 
-    @asynccontextmanager
-    async def follow(self, run_id: str, owner: str, after: int = 0) -> AsyncIterator[Follower]:
-        """A reader of the run from a cursor. Raises NotFound, CursorAhead, Gone; leaving only detaches."""
-        live = await self.check(run_id, owner, after)
-        if live is not None:
-            live.attach()
-            try:
-                yield Follower(self.log, run_id, after, live.producer)
-            finally:
-                live.detach()
-            return
-        yield Follower(self.log, run_id, after, None)
+    def follow(self, run_id: str, owner: str, after: int = 0) -> AbstractAsyncContextManager[Follower]:
+        """A reader of the run from a cursor. Entering raises NotFound, CursorAhead, Gone; leaving only detaches."""
+        return _Following(self, run_id, owner, after)
 
     async def check(self, run_id: str, owner: str, after: int) -> LiveRun | None:
         """Raises NotFound, CursorAhead, Gone when the run cannot be followed from there; returns it if it is here."""
@@ -384,46 +397,27 @@ class Supervisor:
 
     async def conversation(self, owner: str, conversation_id: str) -> tuple[ConversationHead, Sequence[StoredMessage]]:
         """The conversation with all its messages; stubs hold the fold of their log. Raises NotFound."""
-        head, messages = await self._stored(owner, conversation_id)
-        return head, [await self._whole(message) for message in messages]
+        return await self._history.conversation(owner, conversation_id)
 
     async def answer_message(self, owner: str, run_id: str) -> StoredMessage:
         """The message of a run, its snapshot filled in. Raises NotFound."""
-        message = await self.conversations.message_of_run(run_id)
-        if message is None or message.owner != owner:
-            raise no_run(run_id)
-        return await self._whole(message)
+        return await self._history.answer_message(owner, run_id)
 
     async def delete_conversation(self, owner: str, conversation_id: str) -> None:
         """Stops its runs, forgets their events, and hides it until it is restored or purged. Raises NotFound."""
-        _, messages = await self._stored(owner, conversation_id)
+        _, messages = await self._history.stored(owner, conversation_id)
         for message in messages:
             live = self._live.get(message.run_id or "")
             if live is not None:
                 live.stop(None)
                 await asyncio.wait([live.producer.end_reached()], timeout=CLEANUP_S)
         await self._filer.flush()
-        _, messages = await self._stored(owner, conversation_id)
+        _, messages = await self._history.stored(owner, conversation_id)
         await self.conversations.delete(owner, conversation_id, int(time.time() * 1000))
         # What is not filed yet has its answer in the log alone.
         await self.log.delete([each.run_id for each in messages if each.run_id and each.snapshot is not None])
         if self._deleted_kept_s == 0:
             await self._purge()
-
-    async def _stored(self, owner: str, conversation_id: str) -> tuple[ConversationHead, Sequence[StoredMessage]]:
-        found = await self.conversations.get(owner, conversation_id)
-        if found is None:
-            raise NotFound("There is no such conversation.", code="no-conversation")
-        return found
-
-    async def _whole(self, message: StoredMessage) -> StoredMessage:
-        if message.run_id is None or message.snapshot is not None:
-            return message
-        try:
-            snapshot = await self.snapshot(message.run_id, message.owner)
-        except NotFound:
-            return message
-        return msgspec.structs.replace(message, snapshot=snapshot)
 
     # Housekeeping
 
@@ -460,14 +454,6 @@ class Supervisor:
             live = self._live.get(run_id)
             if live is not None and not live.producer.closed:
                 live.producer.lose()
-
-    async def _every(self, seconds: float, job: Callable[[], Awaitable[object]]) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            try:
-                await job()
-            except Exception:
-                logger.exception("housekeeping failed; trying again in %d s", seconds)
 
 
 def _same(record: RunRecord, owner: str, fingerprint: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from aiohttp.client_proto import ResponseHandler
 from model_contract import (
     FOX,
     PATIENT,
@@ -238,6 +239,29 @@ async def test_all_outputs_of_one_read_come_without_suspending() -> None:
         asyncio.get_running_loop().call_soon(turn)
         assert [await anext(outputs), await anext(outputs)] == [Text("a b"), Finish("stop")]
         assert not turned
+
+
+async def test_a_server_far_ahead_of_its_reader_is_held_up_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    held_up = 0
+    pause = ResponseHandler.pause_reading
+
+    def counted(connection: ResponseHandler) -> None:
+        nonlocal held_up
+        held_up += 1
+        pause(connection)
+
+    monkeypatch.setattr(ResponseHandler, "pause_reading", counted)
+    words = [f"{number}:" + "x" * 60_000 for number in range(60)]  # far more than is buffered here and in the sockets
+    texts: list[str] = []
+    script = Script.of([SayText(text=each) for each in words])
+    async with asyncio.timeout(20), ModelServer(script) as server, asking(server) as model:
+        async for output in model.stream(PROMPT, PLAIN):
+            if isinstance(output, Text):
+                texts.append(output.text)
+            for _ in range(20):  # turns of the loop in which it only reads from the socket
+                await asyncio.sleep(0)
+    assert "".join(texts) == "".join(words)
+    assert held_up
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "think"])

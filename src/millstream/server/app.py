@@ -10,7 +10,6 @@ from typing import Any, TypeVar, overload
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -40,6 +39,7 @@ from millstream.search.configure import open_index
 from millstream.search.sqlite import SqliteIndex
 from millstream.server import page
 from millstream.server.answering import create_rag
+from millstream.server.direct import StreamsFirst
 from millstream.server.guard import Guard
 from millstream.server.identity import Identify
 from millstream.server.problem import on_error, problem, problem_of
@@ -261,8 +261,8 @@ class _Application:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _routed(settings: Settings) -> Starlette:
-    return Starlette(
+def _routed(settings: Settings) -> ASGIApp:
+    routed = Starlette(
         routes=[
             Route("/health", _health, methods=["GET"]),
             *runs.routes,
@@ -273,40 +273,22 @@ def _routed(settings: Settings) -> Starlette:
             *protocol_routes(settings),
             *([*plain.routes, *page.routes] if settings.page else []),
         ],
-        middleware=_middleware(settings),
-        exception_handlers={MillstreamError: on_error, HTTPException: _on_http_error, Exception: _on_bug},
+        exception_handlers={MillstreamError: on_error, HTTPException: on_error, Exception: on_error},
     )
-
-
-def _middleware(settings: Settings) -> list[Middleware]:
-    middleware = [Middleware(Guard, settings.hosts, settings.origins)]
+    app: ASGIApp = StreamsFirst(routed)
     if settings.origins:
-        cors = Middleware(
-            CORSMiddleware,
+        app = CORSMiddleware(
+            app,
             allow_origins=list(settings.origins),
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["*"],  # other people's clients send headers of their own
             # Without the last ones a page elsewhere cannot read a PDF in parts.
             expose_headers=["Millstream-Run", "Retry-After", "Content-Disposition", "Accept-Ranges", "Content-Range"],
         )
-        middleware.append(cors)
-    return middleware
+    return Guard(app, settings.hosts, settings.origins)
 
 
 async def _health(request: Request) -> Response:
     return Response(
         encode_json({"status": "ok", "version": __version__}), 200, {"Cache-Control": "no-store"}, "application/json"
     )
-
-
-async def _on_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    codes = {404: "not-found", 405: "method-not-allowed"}
-    response = problem(error.status_code, codes.get(error.status_code, "http-error"), error.detail)
-    response.headers.update(error.headers or {})
-    return response
-
-
-async def _on_bug(request: Request, error: Exception) -> Response:
-    """Starlette logs the traceback; the client is told only that it happened."""
-    return problem(500, "internal", "The server failed unexpectedly; its log says why.")

@@ -5,7 +5,7 @@ allow-list, cross-site requests and WebSockets by the Origin check.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -26,18 +26,12 @@ class Guard:
         self._hosts = None if "*" in hosts else LOOPBACK_NAMES | {name.lower().strip("[]") for name in hosts}
         self._origins = frozenset(origins)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] in ("http", "websocket"):
             refusal = self._refusal(scope)
             if refusal is not None:
-                code, detail = refusal
-                if scope["type"] == "websocket":
-                    await receive()
-                    await send({"type": "websocket.close", "code": 1008, "reason": detail[:120]})
-                else:
-                    await problem(403, code, detail)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+                return _refuse(*refusal, scope, receive, send)
+        return self._app(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> tuple[str, str] | None:
         headers = Headers(scope=scope)
@@ -60,6 +54,14 @@ class Guard:
         # An opaque origin ("null": a sandboxed frame, a file) has no host and is nobody's.
         same_as = _host_of(origin)
         return bool(same_as) and same_as == host.lower()
+
+
+async def _refuse(code: str, detail: str, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008, "reason": detail[:120]})
+    else:
+        await problem(403, code, detail)(scope, receive, send)
 
 
 def host_name(host: str) -> str:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -52,7 +53,22 @@ def problem_of(error: MillstreamError) -> Response:
     return problem(error.status, error.code, error.message, retry_after=getattr(error, "retry_after", None))
 
 
+def http_problem(error: HTTPException) -> Response:
+    codes = {404: "not-found", 405: "method-not-allowed"}
+    response = problem(error.status_code, codes.get(error.status_code, "http-error"), error.detail)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def refusal_of(error: Exception) -> Response:
+    """What the client is told: of a bug only that it happened."""
+    if isinstance(error, MillstreamError):
+        return problem_of(error)
+    if isinstance(error, HTTPException):
+        return http_problem(error)
+    return problem(500, "internal", "The server failed unexpectedly; its log says why.")
+
+
 async def on_error(request: Request, error: Exception) -> Response:
-    """Starlette's exception handler for MillstreamError."""
-    assert isinstance(error, MillstreamError)
-    return problem_of(error)
+    """Starlette's exception handler for all of them; it logs the traceback of a bug."""
+    return refusal_of(error)

@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from millstream.errors import Unavailable, status_of
 from millstream.events import encode_json
@@ -21,6 +21,8 @@ JSON_HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"no-
 class Reader:
     """The client's side of one stream: whether it is still there, and how long it has been sent nothing."""
 
+    __slots__ = ("_follower", "_heartbeat_s", "_last", "_loop", "_receive", "_timer", "_watched", "gone")
+
     def __init__(self, receive: Receive, follower: Follower, heartbeat_s: float) -> None:
         self.gone = False
         self._receive = receive
@@ -29,7 +31,7 @@ class Reader:
         self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()
         self._timer = self._loop.call_later(heartbeat_s, self._tick)
-        self._watch = self._loop.create_task(self._watch_disconnect())
+        self._watch()
 
     def sent(self) -> None:
         self._last = self._loop.time()
@@ -41,7 +43,7 @@ class Reader:
 
     def close(self) -> None:
         self._timer.cancel()
-        self._watch.cancel()
+        self._watched.cancel()
 
     def _tick(self) -> None:
         # One timer per stream, re-armed only when it fires: nothing per token.
@@ -51,9 +53,17 @@ class Reader:
             left = self._heartbeat_s
         self._timer = self._loop.call_later(left, self._tick)
 
-    async def _watch_disconnect(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    def _watch(self) -> None:
+        # The task is `receive` itself: a coroutine around it would stay for as long as the stream is open.
+        self._watched = asyncio.ensure_future(self._receive())
+        self._watched.add_done_callback(self._on_message)
+
+    def _on_message(self, received: "asyncio.Future[Message]") -> None:
+        if received.cancelled():
+            return
+        if received.exception() is None and received.result()["type"] != "http.disconnect":
+            self._watch()
+            return
         self.gone = True
         self._follower.nudge()
 

@@ -1,22 +1,23 @@
 """Runs over HTTP: start, follow, look, stop."""
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 import msgspec
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from millstream.errors import InputError, MillstreamError, TooLarge
+from millstream.errors import InputError, TooLarge
 from millstream.events import encode_json
+from millstream.follower import Follower
 from millstream.request import RunRequest, parse_request
 from millstream.server.app_of import millstream_of
 from millstream.server.bounds import within_bounds
+from millstream.server.direct import StreamRoute
 from millstream.server.identity import owner_of
 from millstream.server.negotiate import JSON, NDJSON, SSE, choose
-from millstream.server.problem import problem_of
 from millstream.server.stream import send_head, send_stream, send_whole
 from millstream.wire.native import Framing, Ndjson, Sse
 
@@ -30,20 +31,22 @@ class _Start:
     """`POST /runs`, as plain ASGI: nothing stands between the follower and the transport."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        millstream = millstream_of(request)
+        millstream: Millstream = scope["millstream"]
         try:
-            headers = Headers(scope=scope)
-            body = await read_body(request, millstream.settings.max_body_bytes)
-            asked = within_bounds(parse_request(body), millstream.settings)
-            form = form_of(asked, headers.get("accept"))
-            owner = await owner_of(request, millstream.identify)
-            run_id, _ = await millstream.supervisor.start(asked, owner, paced=form != JSON)
-            await _send_run(scope, receive, send, millstream, run_id, owner, 0, form)
+            run_id, owner, form = await self._begin(millstream, Request(scope, receive))
         except ClientDisconnect:
-            pass  # it left before it had asked
-        except MillstreamError as error:
-            await problem_of(error)(scope, receive, send)
+            return  # it left before it had asked
+        async with millstream.supervisor.follow(run_id, owner) as follower:
+            await _send(scope, receive, send, millstream, follower, form)
+
+    async def _begin(self, millstream: "Millstream", request: Request) -> tuple[str, str, str]:
+        """The started run, its owner, and the form of its answer. What was asked is not kept while it is answered."""
+        body = await read_body(request, millstream.settings.max_body_bytes)
+        asked = within_bounds(parse_request(body), millstream.settings)
+        form = form_of(asked, request.headers.get("accept"))
+        owner = await owner_of(request, millstream.identify)
+        run_id, _ = await millstream.supervisor.start(asked, owner, paced=form != JSON)
+        return run_id, owner, form
 
 
 class _Events:
@@ -53,33 +56,30 @@ class _Events:
         request = Request(scope, receive)
         millstream = millstream_of(request)
         run_id = request.path_params["run_id"]
-        try:
-            owner = await owner_of(request, millstream.identify)
-            after = cursor_of(request)
-            if await millstream.supervisor.at_end(run_id, owner, after):
-                await Response(status_code=204)(scope, receive, send)
-                return
-            form = choose(request.headers.get("accept"), (NDJSON, SSE))
-            if scope["method"] == "HEAD":  # it asks how the stream would begin, and is no reader
-                await millstream.supervisor.check(run_id, owner, after)
-                await send_head(send, _FRAMINGS[form](), [(b"millstream-run", run_id.encode())])
-                await send({"type": "http.response.body", "body": b""})
-                return
-            await _send_run(scope, receive, send, millstream, run_id, owner, after, form)
-        except MillstreamError as error:
-            await problem_of(error)(scope, receive, send)
+        owner = await owner_of(request, millstream.identify)
+        after = cursor_of(request)
+        if await millstream.supervisor.at_end(run_id, owner, after):
+            await Response(status_code=204)(scope, receive, send)
+            return
+        form = choose(request.headers.get("accept"), (NDJSON, SSE))
+        if scope["method"] == "HEAD":  # it asks how the stream would begin, and is no reader
+            await millstream.supervisor.check(run_id, owner, after)
+            await send_head(send, _FRAMINGS[form](), [(b"millstream-run", run_id.encode())])
+            await send({"type": "http.response.body", "body": b""})
+            return
+        async with millstream.supervisor.follow(run_id, owner, after) as follower:
+            await _send(scope, receive, send, millstream, follower, form)
 
 
-async def _send_run(
-    scope: Scope, receive: Receive, send: Send, millstream: "Millstream", run_id: str, owner: str, after: int, form: str
-) -> None:
-    headers = [(b"millstream-run", run_id.encode())]
+def _send(
+    scope: Scope, receive: Receive, send: Send, millstream: "Millstream", follower: Follower, form: str
+) -> Awaitable[None]:
+    """The run in that form. Not a coroutine of its own: it would stay for as long as the stream is open."""
+    headers = [(b"millstream-run", follower.run_id.encode())]
     heartbeat = millstream.settings.heartbeat
-    async with millstream.supervisor.follow(run_id, owner, after) as follower:
-        if form == JSON:
-            await send_whole(scope, receive, send, follower, heartbeat, headers)
-        else:
-            await send_stream(receive, send, follower, _FRAMINGS[form](), heartbeat, headers)
+    if form == JSON:
+        return send_whole(scope, receive, send, follower, heartbeat, headers)
+    return send_stream(receive, send, follower, _FRAMINGS[form](), heartbeat, headers)
 
 
 def form_of(request: RunRequest, accept: str | None) -> str:
@@ -135,8 +135,8 @@ async def stop(request: Request) -> Response:
 
 
 routes: list[BaseRoute] = [
-    Route("/api/runs", _Start(), methods=["POST"]),
+    StreamRoute("/api/runs", _Start(), methods=["POST"]),
     Route("/api/runs/{run_id}", snapshot, methods=["GET"]),
-    Route("/api/runs/{run_id}/events", _Events(), methods=["GET"]),
+    StreamRoute("/api/runs/{run_id}/events", _Events(), methods=["GET"]),
     Route("/api/runs/{run_id}/stop", stop, methods=["POST"]),
 ]
