@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import pytest
 
 from core import events_of
@@ -476,3 +477,12 @@ async def test_what_an_application_says_without_sources_is_not_checked(kept: Kep
     kept.run.write("There are 99 of them.")
     kept.run.finish()
     assert kept.events[-1] == TextFinished(seq=kept.events[-1].seq, at=kept.events[-1].at, reason="stop")
+
+
+async def test_a_citation_of_two_pages_names_the_one_that_says_it(kept: Kept) -> None:
+    two = msgspec.structs.replace(passage("a", f"{LEAVE} {DENTAL}"), start=10, page_break=10 + len(LEAVE))
+    kept.run.cite([two])
+    kept.run.write("Employees receive twenty days of paid holiday each year [1].\n\n")
+    kept.run.write("The dental plan pays for two check-ups of the teeth a year.")
+    kept.run.finish()
+    assert [event.page for event in kept.events if isinstance(event, Citation)] == [2, 3]

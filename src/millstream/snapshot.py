@@ -64,10 +64,11 @@ class SourceState(msgspec.Struct, omit_defaults=True):
     score: float | None = None
 
 
-class CitationState(msgspec.Struct):
+class CitationState(msgspec.Struct, omit_defaults=True):
     n: int
     start: int
     end: int
+    page: int | None = None
 
 
 class ToolState(msgspec.Struct, omit_defaults=True):
@@ -199,7 +200,7 @@ class Fold:
                     **{name: getattr(event, name) for name in SourceState.__struct_fields__}
                 )
             case Citation():
-                self._citations.append(CitationState(event.n, event.start, event.end))
+                self._citations.append(CitationState(event.n, event.start, event.end, event.page))
             case ToolStarted():
                 self._tools[event.tool_id] = ToolState(event.tool_id, event.name, event.arguments)
             case ToolFinished():

@@ -152,3 +152,20 @@ async def test_an_answer_that_failed_is_counted_and_a_judge_that_failed_is_told(
     )
     assert judged.results[0].metrics["citations matched"] == 1
     assert judged.results[0].detail["judge"]["judge"]["score"] is None
+
+
+def test_the_page_that_a_citation_names_is_measured_apart() -> None:
+    source = SourceState(1, "s", "d", "v", "Leave", "docs/leave.pdf", LEAVE, page_start=3, page_end=4)
+    passages = [Passage("s", "d", "v", "Leave", "docs/leave.pdf", LEAVE)]
+
+    def named(*pages: int | None) -> tuple[float, float, float]:
+        citations = [CitationState(1, 0, 9, page) for page in pages]
+        metrics = score(ASKED, Told(Message("Yes indeed", [], [source], citations, []), passages, 2.0)).metrics
+        return tuple(
+            metrics[f"citation{name}"] for name in ("s matched", "s matched, named page", " precision, named page")
+        )  # type: ignore[return-value]
+
+    assert named(3) == (0.5, 0.5, 1.0)
+    assert named(4) == (0.5, 0, 0)
+    assert named(3, 4, 4) == (0.5, 0.5, 0.5)
+    assert named(None, 4) == (0.5, 0.5, 1.0)

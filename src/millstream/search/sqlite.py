@@ -154,9 +154,17 @@ class SqliteIndex:
         rows = _rows(connection, list(scores))
         chosen = without_copies(list(scores), {passage: row[2] for passage, row in rows.items()}, limit)
         covered = coverage(connection, asked.terms, chosen)
+        breaks = _page_breaks(connection, chosen)
         by_words, by_meaning = _matches(lexical), _matches(semantic)
         return [
-            _passage(rows[passage], scores[passage], covered[passage], by_words.get(passage), by_meaning.get(passage))
+            _passage(
+                rows[passage],
+                breaks.get(passage),
+                scores[passage],
+                covered[passage],
+                by_words.get(passage),
+                by_meaning.get(passage),
+            )
             for passage in chosen
         ]
 
@@ -254,6 +262,17 @@ def _rows(connection: sqlite3.Connection, passages: Sequence[int]) -> dict[int, 
     return {row[0]: row for row in read}
 
 
+def _page_breaks(connection: sqlite3.Connection, passages: Sequence[int]) -> dict[int, int]:
+    """Of each passage that covers two pages, where in its document's text the second one begins."""
+    read = connection.execute(
+        "SELECT p.id, json_extract(d.page_starts, '$[' || (p.page_end - 1) || ']') "
+        "FROM passages AS p JOIN documents AS d ON d.id = p.document "
+        f"WHERE p.id IN ({','.join('?' * len(passages))}) AND p.page_end > p.page_start",
+        passages,
+    )
+    return dict(read)
+
+
 def _settled(connection: sqlite3.Connection, ranking: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
     """`ranking` with neighbours of one score by address and place, not by when they were indexed: copies of a text."""
     rows = connection.execute(
@@ -273,7 +292,12 @@ def _matches(ranking: Sequence[tuple[int, float]]) -> dict[int, Match]:
 
 
 def _passage(
-    row: tuple[Any, ...], score: float, covered: float, lexical: Match | None, semantic: Match | None
+    row: tuple[Any, ...],
+    page_break: int | None,
+    score: float,
+    covered: float,
+    lexical: Match | None,
+    semantic: Match | None,
 ) -> Passage:
     _, n, text, start, end, page_start, page_end, document_id, version, title, uri = row
     return Passage(
@@ -287,6 +311,7 @@ def _passage(
         page_end=page_end,
         start=start,
         end=end,
+        page_break=page_break,
         score=_short(score),
         coverage=round(covered, 3),
         lexical=lexical,
