@@ -51,9 +51,10 @@ from millstream.models.scripted import ScriptedModel
 from millstream.models.timeouts import Timeouts
 from millstream.producer import Producer
 from millstream.request import RunOptions
-from millstream.run import CONTINUE, LONGEST_WAIT_S, MODEL_TRIES, SNIPPET_CHARACTERS, Run
+from millstream.run import CONTINUE, LONGEST_WAIT_S, MODEL_TRIES, Run
 from millstream.search import Passage
 from millstream.snapshot import CitationState, Message, SourceState, fold
+from millstream.snippets import CHARACTERS
 
 QUESTION = [ChatMessage("user", "Why is that so?!")]  # 16 characters: 4 tokens
 PROMPT = Prompt(QUESTION)
@@ -166,7 +167,7 @@ async def test_a_snippet_is_the_passages_beginning_on_one_line(kept: Kept) -> No
     kept.run.cite([passage("a", "Two\n  lines"), passage("b", "word " * 200)])
     short, long = (event.snippet for event in kept.of(Source))
     assert short == "Two lines"
-    assert len(long) <= SNIPPET_CHARACTERS
+    assert len(long) <= CHARACTERS
     assert long.endswith("word…")
 
 

@@ -37,6 +37,7 @@ from millstream.producer import Producer
 from millstream.request import RunOptions
 from millstream.search import Passage
 from millstream.snapshot import Message
+from millstream.snippets import snippet
 from millstream.support import Cited, Support
 
 # A model call is tried this often in all; the waits between, unless the provider says how long, double from the first.
@@ -47,7 +48,6 @@ RETRIED = frozenset({"model-rate-limited", "model-unavailable", "model-timeout-c
 # A provider that wants us to wait longer than this has refused; the person may try again later.
 LONGEST_WAIT_S = 60.0
 
-SNIPPET_CHARACTERS = 300
 CONTINUE = "Your answer was cut off. Continue exactly where it stopped, without repeating anything or introducing it."
 # Where a provider gives no count: English text has about four characters a token (OpenAI's own rule of thumb).
 CHARACTERS_PER_TOKEN = 4
@@ -149,7 +149,7 @@ class Run:
                     version=passage.version,
                     title=passage.title,
                     uri=passage.uri,
-                    snippet=_snippet(passage.text),
+                    snippet=snippet(passage),
                     page_start=passage.page_start,
                     page_end=passage.page_end,
                     start=passage.start,
@@ -396,11 +396,6 @@ class Run:
         if self._usage is not None:
             usage, self._usage = self._usage, None
             self._producer.write(usage)
-
-
-def _snippet(text: str) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= SNIPPET_CHARACTERS else words[: SNIPPET_CHARACTERS - 1].rsplit(" ", 1)[0] + "…"
 
 
 def _seconds(seconds: float) -> str:

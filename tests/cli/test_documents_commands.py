@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from millstream.cli import app
+from millstream.cli.terminal import harmless
 
 
 @pytest.fixture
@@ -65,3 +66,13 @@ def test_search_says_when_there_is_nothing(folder: Path) -> None:
 @pytest.mark.parametrize("arguments", [["sync"], ["search"], ["search", "x", "--limit", "0"]])
 def test_wrong_usage_exits_with_2(folder: Path, arguments: list[str]) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == 2
+
+
+def test_what_a_document_says_does_not_command_the_terminal(folder: Path) -> None:
+    (folder / "odd.txt").write_text("Sick leave\x9b31m is \u202epaid\tin full.\nIt is paid on all days.")
+    CliRunner().invoke(app, ["sync", str(folder)])
+    for command in (["search", "sick"], ["documents", "show", "odd.txt"], ["ask", "Is sick leave paid in full?"]):
+        shown = CliRunner().invoke(app, command).stdout
+        assert "leave31m is paid" in shown
+        assert not set(shown) & set("\x9b\u202e")
+    assert harmless("a\x1b[2Jb\r\x07\x00\tc\nd\x7f") == "a[2Jb\tc\nd"

@@ -1,5 +1,6 @@
 """A run in a terminal: steps and sources dimmed on standard error, words with `[n]` marks on standard output."""
 
+import re
 from typing import TextIO
 
 from rich.console import Console
@@ -18,6 +19,15 @@ from millstream.events import (
     TextFinished,
 )
 from millstream.snapshot import Snapshot, SourceState
+
+_COMMAND = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def harmless(text: str) -> str:
+    """Without what commands a terminal (control characters, turns of the writing direction), which documents and
+    models may say; line ends and tabs stay.
+    """
+    return _COMMAND.sub("", text)
 
 
 class Printer:
@@ -44,7 +54,7 @@ class Printer:
             case Source():
                 self._sources[event.n] = event
             case ReasoningDelta() if self._talkative:
-                self._console.print(event.text, style="dim italic", end="", markup=False)
+                self._console.print(harmless(event.text), style="dim italic", end="", markup=False)
             case TextFinished():
                 self._write_sources()
             case Followups():
@@ -71,7 +81,7 @@ class Printer:
         if text and not self._words and self._talkative:
             self._console.print()
         self._words = self._words or bool(text)
-        self._out.write(text)
+        self._out.write(harmless(text))
         self._out.flush()
 
     def _cite(self, n: int) -> None:
@@ -90,4 +100,4 @@ class Printer:
 
     def _note(self, text: str) -> None:
         if self._talkative:
-            self._console.print(text, style="dim", markup=False)
+            self._console.print(harmless(text), style="dim", markup=False)

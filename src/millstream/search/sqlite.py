@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -28,7 +29,7 @@ from millstream.search.lexical import best_matches, coverage
 from millstream.search.query import query_terms
 from millstream.search.rerank import Reranker
 from millstream.search.schema import MIGRATIONS
-from millstream.search.vectors import VectorTable
+from millstream.search.vectors import VectorTable, set_aside
 from millstream.search.writer import IndexWriter
 
 T = TypeVar("T")
@@ -87,6 +88,7 @@ class SqliteIndex:
         self._reranker = reranker
         self._questions = QueryCache(embedder) if embedder else None
         self._vectors = VectorTable(embedder.name) if embedder else None
+        self._told_of_change = False
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = connect(path)
         migrate(connection, path.name, MIGRATIONS)
@@ -137,10 +139,30 @@ class SqliteIndex:
         if not await self._read(self._vectors.refresh):
             return None
         try:
-            return await self._questions.vector(query)
+            vector = await self._questions.vector(query)
         except ModelError as error:
             logger.warning("searching by words alone: %s", error.message)
             return None
+        dimensions = self._vectors.dimensions
+        if dimensions is not None and vector.shape != (dimensions,):
+            await asyncio.to_thread(self._set_aside, dimensions, len(vector))
+            return None
+        return vector
+
+    def _set_aside(self, dimensions: int, instead: int) -> None:
+        """The vectors in the index are another model's, though it has the name of this one."""
+        assert self.embedder is not None
+        with closing(connect(self.path)) as connection:
+            set_aside(connection, self.embedder.name, dimensions)
+        if not self._told_of_change:
+            self._told_of_change = True
+            logger.warning(
+                "searching by words alone: the vectors in the index have %d dimensions, %s gives %d, so it is another "
+                "model now. Its vectors are made by the server, or by the next `millstream sync`.",
+                dimensions,
+                self.embedder.name,
+                instead,
+            )
 
     def _found(self, connection: sqlite3.Connection, asked: "_Asked", limit: int) -> list[Passage]:
         lexical: list[tuple[int, float]] = []

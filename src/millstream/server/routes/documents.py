@@ -14,10 +14,11 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Message as AsgiMessage
 
-from millstream.documents.catalogue import MAX_LISTED, Listed
+from millstream.documents.catalogue import MAX_LISTED, Listed, cursor_of
 from millstream.documents.folders import location_of
 from millstream.documents.formats import FORMATS
 from millstream.documents.library import Library
+from millstream.documents.uploads import too_many_uploads
 from millstream.errors import Conflict, InputError, TooLarge, Unavailable
 from millstream.events import encode_json
 from millstream.server.app_of import millstream_of
@@ -58,7 +59,7 @@ async def list_documents(request: Request) -> Response:
     progress = await library.progress(owner)
     body = {"documents": [*waiting, *found], "indexing": progress}
     if len(found) == limit:
-        body["next"] = found[-1].document_id
+        body["next"] = cursor_of(found[-1])
     return _json(body)
 
 
@@ -148,7 +149,7 @@ async def _from_body(
                 raise _too_large(millstream)
             yield piece
 
-    return [await _keep(library, owner, name, pieces())]
+    return [await _keep(millstream, library, owner, name, pieces())]
 
 
 async def _from_form(
@@ -171,7 +172,7 @@ async def _from_form(
             if not files:
                 raise InputError("There is no file in this form.", code="no-name")
             _check_room(millstream, library, owner, [file.filename or "" for file in files])
-            return [await _keep(library, owner, file.filename or "", _pieces_of(file)) for file in files]
+            return [await _keep(millstream, library, owner, file.filename or "", _pieces_of(file)) for file in files]
     except MultiPartException as error:
         raise InputError(f"The form cannot be read: {error.message}") from error
 
@@ -181,12 +182,14 @@ async def _pieces_of(file: UploadFile) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _keep(library: Library, owner: str, name: str, pieces: AsyncIterator[bytes]) -> _Kept:
+async def _keep(
+    millstream: "Millstream", library: Library, owner: str, name: str, pieces: AsyncIterator[bytes]
+) -> _Kept:
     uploads = library.uploads
     path = uploads.path(owner, name)
     with uploads.receiving(owner) as (received, stream):
         await _write(stream, pieces)
-        await asyncio.to_thread(uploads.keep, received, owner, name)
+        await asyncio.to_thread(uploads.keep, received, owner, name, millstream.settings.uploads)
     document_id = await library.catalogue.document_id(owner, location_of(path))
     return document_id, f"uploads/{path.name}", library.read_upload(path, owner, document_id)
 
@@ -204,12 +207,10 @@ async def _write(stream: BinaryIO, pieces: AsyncIterator[bytes]) -> None:
 
 
 def _check_room(millstream: "Millstream", library: Library, owner: str, names: list[str]) -> None:
+    """Before anything is received; `Uploads.keep` sees to uploads that come at the same time."""
     new = {path for name in names if not (path := library.uploads.path(owner, name)).exists()}
     if library.uploads.count(owner) + len(new) > millstream.settings.uploads:
-        raise Conflict(
-            f"There are {millstream.settings.uploads} uploads, which is the limit (MILLSTREAM_UPLOADS): remove some.",
-            code="too-many-uploads",
-        )
+        raise too_many_uploads(millstream.settings.uploads)
 
 
 async def _state(library: Library, owner: str, document_id: str, uri: str) -> Listed:
