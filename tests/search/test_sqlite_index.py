@@ -16,7 +16,7 @@ from millstream.documents.sync import sync
 from millstream.errors import ConfigurationError, NotFound
 from millstream.search.backfill import Backfill
 from millstream.search.query import query_terms, stem
-from millstream.search.schema import MIGRATIONS
+from millstream.search.schema import FIRST_VERSION, MIGRATIONS
 from millstream.search.sqlite import SqliteIndex
 
 
@@ -125,6 +125,16 @@ def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     connection.close()
     with pytest.raises(ConfigurationError, match="newer Millstream"):
+        SqliteIndex(tmp_path / "index.db")
+
+
+@pytest.mark.parametrize("version", range(1, FIRST_VERSION))
+def test_a_file_from_before_the_first_release_is_to_be_made_anew(tmp_path: Path, version: int) -> None:
+    connection = sqlite3.connect(tmp_path / "index.db")
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.execute("CREATE TABLE documents (id INTEGER PRIMARY KEY)")
+    connection.close()
+    with pytest.raises(ConfigurationError, match=r"Delete it.*sync your documents again"):
         SqliteIndex(tmp_path / "index.db")
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millstream.database import connect, migrate
-from millstream.errors import ModelError, NotFound
+from millstream.errors import ConfigurationError, ModelError, NotFound
 from millstream.search import EVERYTHING, Filter, Match, Passage
 from millstream.search.embed import Embedder
 from millstream.search.embed.cache import QueryCache
@@ -28,7 +28,7 @@ from millstream.search.fuse import reciprocal_rank_fusion, without_copies
 from millstream.search.lexical import best_matches, coverage
 from millstream.search.query import query_terms
 from millstream.search.rerank import Reranker
-from millstream.search.schema import MIGRATIONS
+from millstream.search.schema import FIRST_VERSION, MIGRATIONS
 from millstream.search.vectors import VectorTable, set_aside
 from millstream.search.writer import IndexWriter
 
@@ -71,7 +71,7 @@ class SqliteIndex:
 
     Without an `embedder` it is searched by words alone. What a `reranker` is given is put into its order. Both are
     closed with the index. `only` leaves out one half of each search, to measure the other.
-    Raises ConfigurationError when the file is no index or was made by a newer version.
+    Raises ConfigurationError when the file is no index or was made by a newer version, or before the first release.
     """
 
     def __init__(
@@ -91,6 +91,12 @@ class SqliteIndex:
         self._told_of_change = False
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = connect(path)
+        if 0 < connection.execute("PRAGMA user_version").fetchone()[0] < FIRST_VERSION:
+            connection.close()
+            raise ConfigurationError(
+                f"{path.name} was made by a Millstream from before its first release. Delete it, with the files beside "
+                f"it whose names begin with {path.name}, and sync your documents again."
+            )
         migrate(connection, path.name, MIGRATIONS)
         self._idle = [connection]
         self._threads = ThreadPoolExecutor(READERS, "millstream-search")
