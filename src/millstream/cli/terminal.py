@@ -38,7 +38,7 @@ class Printer:
         self._console = Console(file=err, highlight=False)
         self._talkative = err.isatty()
         self._sources: dict[int, Source | SourceState] = {}
-        self._cited: list[int] = []
+        self._cited: dict[int, set[int | None]] = {}  # n → the pages that its citations name
         self._words = False
 
     def show(self, event: AnyEvent) -> None:
@@ -46,7 +46,7 @@ class Printer:
             case TextDelta():
                 self._write(event.text)
             case Citation():
-                self._cite(event.n)
+                self._cite(event.n, event.page)
             case StepStarted():
                 self._note(event.label)
             case StepFinished():
@@ -72,7 +72,7 @@ class Printer:
         position = 0
         for citation in sorted(message.citations, key=lambda citation: citation.end):
             self._write(message.content[position : citation.end])
-            self._cite(citation.n)
+            self._cite(citation.n, citation.page)
             position = citation.end
         self._write(message.content[position:])
         self._write_sources()
@@ -84,9 +84,8 @@ class Printer:
         self._out.write(harmless(text))
         self._out.flush()
 
-    def _cite(self, n: int) -> None:
-        if n not in self._cited:
-            self._cited.append(n)
+    def _cite(self, n: int, page: int | None) -> None:
+        self._cited.setdefault(n, set()).add(page)
         self._write(f" [{n}]")
 
     def _write_sources(self) -> None:
@@ -95,8 +94,10 @@ class Printer:
         if cited:
             self._write("\n")
         for source in cited:
-            page = f", page {source.page_start}" if source.page_start is not None else ""
-            self._write(f"[{source.n}] {source.title} ({source.uri}{page})\n")
+            named = {page or source.page_start for page in self._cited[source.n]}
+            pages = sorted(page for page in named if page is not None)
+            label = f", page{'s' * (len(pages) > 1)} {' and '.join(map(str, pages))}" if pages else ""
+            self._write(f"[{source.n}] {source.title} ({source.uri}{label})\n")
 
     def _note(self, text: str) -> None:
         if self._talkative:
