@@ -62,7 +62,7 @@ EVENTS = st.one_of(
         page_start=st.none() | COUNT, page_end=st.none() | COUNT, start=st.none() | COUNT, end=st.none() | COUNT,
         score=st.none() | st.floats(0, 1),
     ),
-    st.builds(Citation, n=st.integers(1, 9), start=COUNT, end=COUNT),
+    st.builds(Citation, n=st.integers(1, 9), start=COUNT, end=COUNT, page=st.none() | st.integers(1, 99)),
     st.builds(ToolStarted, tool_id=TOOL_ID, name=SHORT, arguments=OBJECT),
     st.builds(ToolFinished, tool_id=TOOL_ID, output=JSON, error=st.none() | TEXTS),
     st.builds(Data, name=SHORT, data=JSON, key=st.none() | SHORT),

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import pytest
 
 from core import events_of
@@ -50,9 +51,10 @@ from millstream.models.scripted import ScriptedModel
 from millstream.models.timeouts import Timeouts
 from millstream.producer import Producer
 from millstream.request import RunOptions
-from millstream.run import CONTINUE, LONGEST_WAIT_S, MODEL_TRIES, SNIPPET_CHARACTERS, Run
+from millstream.run import CONTINUE, LONGEST_WAIT_S, MODEL_TRIES, Run
 from millstream.search import Passage
 from millstream.snapshot import CitationState, Message, SourceState, fold
+from millstream.snippets import CHARACTERS
 
 QUESTION = [ChatMessage("user", "Why is that so?!")]  # 16 characters: 4 tokens
 PROMPT = Prompt(QUESTION)
@@ -165,7 +167,7 @@ async def test_a_snippet_is_the_passages_beginning_on_one_line(kept: Kept) -> No
     kept.run.cite([passage("a", "Two\n  lines"), passage("b", "word " * 200)])
     short, long = (event.snippet for event in kept.of(Source))
     assert short == "Two lines"
-    assert len(long) <= SNIPPET_CHARACTERS
+    assert len(long) <= CHARACTERS
     assert long.endswith("word…")
 
 
@@ -487,3 +489,12 @@ async def test_strings_of_other_types_are_strings() -> None:
     kept.run.think(Accented("Hm."))
     kept.run.write(Accented("Because."))
     assert [event.text for event in kept.events if isinstance(event, ReasoningDelta | TextDelta)] == ["Hm.", "Because."]
+
+
+async def test_a_citation_of_two_pages_names_the_one_that_says_it(kept: Kept) -> None:
+    two = msgspec.structs.replace(passage("a", f"{LEAVE} {DENTAL}"), start=10, page_break=10 + len(LEAVE))
+    kept.run.cite([two])
+    kept.run.write("Employees receive twenty days of paid holiday each year [1].\n\n")
+    kept.run.write("The dental plan pays for two check-ups of the teeth a year.")
+    kept.run.finish()
+    assert [event.page for event in kept.events if isinstance(event, Citation)] == [2, 3]

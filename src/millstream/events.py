@@ -91,12 +91,14 @@ class TextDelta(Event, tag="text.delta", kw_only=True, gc=False):
 class Citation(Event, tag="citation", kw_only=True, gc=False):
     """Answer characters [start, end), in Unicode code points, rest on source `n`.
 
-    Follows the last delta of that statement; a mark is shown at `end`.
+    Follows the last delta of that statement; a mark is shown at `end`. Where the source covers two pages, `page` is
+    the one on which the statement rests, unless both are as likely.
     """
 
     n: int
     start: int
     end: int
+    page: int | None = None
 
 
 class ToolStarted(Event, tag="tool.started", kw_only=True):

@@ -32,10 +32,12 @@ from millstream.events import (
     Usage,
 )
 from millstream.models import ChatMessage, ChatModel, Finish, Prompt, Reasoning, Text, TokenUsage
+from millstream.pages import cited_page
 from millstream.producer import Producer
 from millstream.request import RunOptions
 from millstream.search import Passage
 from millstream.snapshot import Message
+from millstream.snippets import snippet
 from millstream.support import Cited, Support
 
 # A model call is tried this often in all; the waits between, unless the provider says how long, double from the first.
@@ -46,7 +48,6 @@ RETRIED = frozenset({"model-rate-limited", "model-unavailable", "model-timeout-c
 # A provider that wants us to wait longer than this has refused; the person may try again later.
 LONGEST_WAIT_S = 60.0
 
-SNIPPET_CHARACTERS = 300
 CONTINUE = "Your answer was cut off. Continue exactly where it stopped, without repeating anything or introducing it."
 # Where a provider gives no count: English text has about four characters a token (OpenAI's own rule of thumb).
 CHARACTERS_PER_TOKEN = 4
@@ -95,6 +96,7 @@ class Run:
         self.continued = continued  # the partial answer that this run goes on with
         self.finished = False
         self._sources: dict[str, int] = {}  # source_id → n
+        self._passages: dict[int, Passage] = {}  # n → what a source holds
         self._producer = producer
         self._sleep = sleep
         self._marks: CitationMarks | None = None
@@ -138,6 +140,7 @@ class Run:
         self._write_rest_of_marks()
         for passage in passages:
             self._sources[passage.source_id] = len(self._sources) + 1
+            self._passages[len(self._sources)] = passage
             self._producer.write(
                 Source(
                     n=len(self._sources),
@@ -146,7 +149,7 @@ class Run:
                     version=passage.version,
                     title=passage.title,
                     uri=passage.uri,
-                    snippet=_snippet(passage.text),
+                    snippet=snippet(passage),
                     page_start=passage.page_start,
                     page_end=passage.page_end,
                     start=passage.start,
@@ -222,15 +225,13 @@ class Run:
     def _cite(self, n: int, start: int, end: int) -> None:
         """Writes the citation, if it is right: of the source that it names, or of the one that certainly is meant."""
         if self._support is not None:
-            self._said = ["".join(self._said)]
-            statement = self._said[0][start - self._said_offset : end - self._said_offset]
-            source = self._support.corrected(n, statement)
+            source = self._support.corrected(n, self._statement(start, end))
             cited = Cited(source or 0, start, end)
             if source is None or cited in self._cited:
                 return
             n = source
             self._cited.append(cited)
-        self._producer.write(Citation(n=n, start=start, end=end))
+        self._write_citation(n, start, end)
 
     def _review(self) -> list[Unsupported] | None:
         """Adds the citations that are missing for certain. Returns what of the answer does not stand in the sources."""
@@ -238,8 +239,16 @@ class Run:
             return None
         review = self._support.review("".join(self._said), self._cited, self._said_offset)
         for cited in review.added:
-            self._producer.write(Citation(n=cited.n, start=cited.start, end=cited.end))
+            self._write_citation(cited.n, cited.start, cited.end)
         return list(review.unsupported) or None
+
+    def _statement(self, start: int, end: int) -> str:
+        self._said = ["".join(self._said)]
+        return self._said[0][start - self._said_offset : end - self._said_offset]
+
+    def _write_citation(self, n: int, start: int, end: int) -> None:
+        page = cited_page(self._statement(start, end), self._passages[n])
+        self._producer.write(Citation(n=n, start=start, end=end, page=page))
 
     def _write_rest_of_marks(self) -> None:
         if self._marks is not None:
@@ -299,7 +308,8 @@ class Run:
         for citation in partial.citations:
             n = numbers.get(citation.n)
             if n is not None:
-                self._producer.write(Citation(n=n, start=citation.start + offset, end=citation.end + offset))
+                start, end = citation.start + offset, citation.end + offset
+                self._producer.write(Citation(n=n, start=start, end=end, page=citation.page))
         self._mark_offset = self._said_offset = self._producer.text_length
         more = (ChatMessage("assistant", partial.content), ChatMessage("user", CONTINUE))
         return msgspec.structs.replace(prompt, messages=(*prompt.messages, *more))
@@ -399,11 +409,6 @@ def _plain(text: object, what: str) -> str:
     if not isinstance(text, str):
         raise TypeError(f"{what} is made of strings, not of {type(text).__name__}")
     return str.__str__(text)
-
-
-def _snippet(text: str) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= SNIPPET_CHARACTERS else words[: SNIPPET_CHARACTERS - 1].rsplit(" ", 1)[0] + "…"
 
 
 def _seconds(seconds: float) -> str:

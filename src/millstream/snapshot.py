@@ -65,10 +65,11 @@ class SourceState(msgspec.Struct, omit_defaults=True):
     score: float | None = None
 
 
-class CitationState(msgspec.Struct):
+class CitationState(msgspec.Struct, omit_defaults=True):
     n: int
     start: int
     end: int
+    page: int | None = None
 
 
 class ToolState(msgspec.Struct, omit_defaults=True):
@@ -202,7 +203,7 @@ class Fold:
                     **{name: getattr(event, name) for name in SourceState.__struct_fields__}
                 )
             case Citation():
-                self._citations.append(CitationState(event.n, event.start, event.end))
+                self._citations.append(CitationState(event.n, event.start, event.end, event.page))
             case ToolStarted():
                 self._tools[event.tool_id] = ToolState(event.tool_id, event.name, event.arguments)
             case ToolFinished():
@@ -309,7 +310,7 @@ def _unfold(snapshot: Snapshot) -> Iterator[AnyEvent]:
     if message.content:
         yield TextDelta(text=message.content)
     for citation in message.citations:
-        yield Citation(n=citation.n, start=citation.start, end=citation.end)
+        yield Citation(n=citation.n, start=citation.start, end=citation.end, page=citation.page)
     if message.reason is not None:
         yield TextFinished(reason=message.reason, unsupported=message.unsupported)
     if message.followups:

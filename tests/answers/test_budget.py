@@ -1,3 +1,4 @@
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,3 +55,12 @@ def test_the_oldest_messages_are_left_out_first() -> None:
     assert recent([one, two, three], 42) == [one, two, three]
     assert recent([one, two, three], 41) == [three]  # an answer alone would lack its question
     assert recent([one, two, three], 1) == [three]
+
+
+def test_what_is_cut_before_its_second_page_is_no_longer_on_it() -> None:
+    text = "This sentence is one of several. " * 30
+    two = msgspec.structs.replace(passage(text), start=500, end=500 + len(text), page_start=4, page_end=5)
+    for page_break, pages in ((1400, (4, 4, None)), (600, (4, 5, 600))):
+        (part,) = within_budget([msgspec.structs.replace(two, page_break=page_break)], 200)
+        assert (part.end or 0) < 1400
+        assert (part.page_start, part.page_end, part.page_break) == pages

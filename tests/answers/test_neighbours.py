@@ -1,3 +1,4 @@
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,3 +66,13 @@ def test_joined_text_is_that_of_the_document(spans: list[tuple[int, int]], most:
         assert one.end is not None
         assert len(one.text) == one.end - one.start
         assert "".join(one.text.split()) == "".join(TEXT[one.start : one.end].split()) or "\n" in one.text
+
+
+def test_what_is_joined_over_a_page_break_knows_where_it_is() -> None:
+    (ends_with_its_page,) = joined([cut(0, 100, 1), cut(100, 200, 2)], 5)
+    assert (ends_with_its_page.page_start, ends_with_its_page.page_end, ends_with_its_page.page_break) == (1, 2, 100)
+    crossing = msgspec.structs.replace(cut(50, 150, 1, last_page=2), page_break=120)
+    (joined_to_one,) = joined([cut(0, 100, 1), crossing], 5)
+    assert joined_to_one.page_break == 120
+    (on_one_page,) = joined([cut(0, 100, 1), cut(100, 200, 1)], 5)
+    assert on_one_page.page_break is None

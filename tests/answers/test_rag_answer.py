@@ -261,3 +261,22 @@ async def test_what_does_not_stand_in_the_sources_is_flagged(index: SqliteIndex,
 )
 def test_followups_are_read_tolerantly(words: str, questions: list[str]) -> None:
     assert parse_followups(words) == questions
+
+
+async def test_a_question_of_two_parts_is_searched_for_each(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for n in range(9):
+        (folder / f"plan{n}.md").write_text(f"Plan {n} pays holiday travel insurance for all employees and pensioners.")
+    (folder / "dog.md").write_text("Dogs are welcome in the office on Fridays.")
+    index = SqliteIndex(tmp_path / "index.db")
+    sync([folder], index)
+    question = "Which plans pay holiday travel insurance for employees and pensioners, and when are dogs welcome?"
+    events = await tell(RagAnswer(index, ExtractiveModel(0), 3), question, folder=tmp_path)
+    await index.close()
+    sources = [event.uri for event in events if isinstance(event, Source)]
+    assert len(sources) == 3
+    assert "docs/dog.md" in sources
+    assert "Dogs are welcome" in text_of(events)
+    (found,) = [event for event in events if isinstance(event, StepFinished)]
+    assert [part.split()[0] for part in (found.detail or {})["parts"]] == ["Which", "when"]

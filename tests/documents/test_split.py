@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,3 +73,23 @@ def test_passages_hold_all_of_the_text_within_its_limits(text: str, breaks: list
             assert pages[chunk.page_start - 1] <= chunk.start
             assert pages[chunk.page_end - 1] < chunk.end
     assert all(held[i] or text[i].isspace() for i in range(len(text)))
+
+
+@pytest.mark.parametrize(
+    ("unit", "begins"),
+    [
+        ("- Item {} of this list is one thing and goes on\n  over a second line, without any stop\n", "- Item"),
+        ("| Row {} of this table | has cells that belong together. As a whole. |\n", "| Row"),
+        ("    line_{} = of_this_code('is one. Whole. Thing.')\n", "line_"),
+    ],
+)
+def test_items_rows_and_lines_of_code_are_never_cut(unit: str, begins: str) -> None:
+    body = "".join(unit.format(n) for n in range(60))
+    text = f"```\n{body}```\n" if begins == "line_" else body
+    last_words = unit.format(0).split()[-1]
+    found = chunks(text)
+    assert len(found) > 3
+    for chunk in found:
+        part = text[chunk.start : chunk.end].removeprefix("```\n").removesuffix("\n```")
+        assert part.lstrip().startswith(begins)
+        assert part.rstrip().endswith(last_words)

@@ -417,3 +417,18 @@ def test_any_changes_end_as_a_fresh_index(
     assert asyncio.run(content(index)) == asyncio.run(content(fresh))
     asyncio.run(index.close())
     asyncio.run(fresh.close())
+
+
+async def test_a_file_that_was_named_stays_when_its_folder_is_synced(index: SqliteIndex, folder: Path) -> None:
+    recipe = folder / "soup.recipe"
+    recipe.write_text("Turnips are boiled for an hour.")
+    sync([folder], index)
+    assert await index.search("turnips", owner="local") == [], "nobody knows this format"
+    sync([recipe], index)
+    report = sync([folder], index)
+    assert (report.removed, report.unchanged) == (0, 4)
+    recipe.write_text("Parsnips are boiled for an hour.")
+    assert sync([folder], index).changed == 1
+    assert len(await index.search("parsnips", owner="local")) == 1
+    recipe.unlink()
+    assert sync([folder], index).removed == 1

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,8 @@ from millstream.documents.sync import sync
 from millstream.evaluation.answers import Told, measure_answers, score
 from millstream.evaluation.judge import Judge
 from millstream.evaluation.questions import Judged, Question, QuestionSet
+from millstream.evaluation.results import Results
+from millstream.models import ChatModel
 from millstream.models.extractive import NOT_FOUND, ExtractiveModel
 from millstream.models.script import Refused, SayText, Script, ScriptedCall
 from millstream.models.scripted import ScriptedModel
@@ -91,17 +93,35 @@ SET = QuestionSet(
 )
 
 
-async def test_every_question_is_answered_by_the_whole_pipeline(index: SqliteIndex) -> None:
-    seen: list[int] = []
-    results = await measure_answers(
-        lambda model: RagAnswer(index, model),
-        ExtractiveModel(0),
+async def measured(
+    index: SqliteIndex,
+    model: ChatModel,
+    judge: Judge | None = None,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> Results:
+    return await measure_answers(
+        lambda asked: RagAnswer(index, asked),
+        model,
         SET,
         name="this",
         owner="local",
-        configuration={"model": "extractive"},
-        on_progress=seen.append,
+        configuration={},
+        judge=judge,
+        on_progress=on_progress,
     )
+
+
+def says(*words: str) -> ScriptedModel:
+    return ScriptedModel(Script([ScriptedCall([SayText(text=text)]) for text in words]))
+
+
+def refuses() -> ScriptedModel:
+    return ScriptedModel(Script([ScriptedCall([Refused(status=401, message="bad key")])] * 2))
+
+
+async def test_every_question_is_answered_by_the_whole_pipeline(index: SqliteIndex) -> None:
+    seen: list[int] = []
+    results = await measured(index, ExtractiveModel(0), on_progress=seen.append)
     first, second = results.results
     assert first.metrics["citations matched"] == first.metrics["grounded statements"] == 1
     assert LEAVE in first.detail["answer"]
@@ -111,22 +131,9 @@ async def test_every_question_is_answered_by_the_whole_pipeline(index: SqliteInd
     assert seen == [1, 2]
 
 
-def model(*words: str) -> ScriptedModel:
-    return ScriptedModel(Script([ScriptedCall([SayText(text=text)]) for text in words]))
-
-
 async def test_a_judge_scores_each_answer(index: SqliteIndex) -> None:
-    judge = Judge(model('{"score": 5}', '{"score": 3}', "well", '{"score": 4}'))
-    results = await measure_answers(
-        lambda asked: RagAnswer(index, asked),
-        ExtractiveModel(0),
-        SET,
-        name="this",
-        owner="local",
-        configuration={},
-        judge=judge,
-    )
-    first, second = results.results
+    judge = Judge(says('{"score": 5}', '{"score": 3}', "well", '{"score": 4}'))
+    first, second = (await measured(index, ExtractiveModel(0), judge)).results
     assert (first.metrics["groundedness (1 to 5)"], first.metrics["groundedness ≥ 4"]) == (5, 1)
     assert (first.metrics["relevance (1 to 5)"], first.metrics["relevance ≥ 4"]) == (3, 0)
     assert "groundedness (1 to 5)" not in second.metrics
@@ -134,21 +141,30 @@ async def test_a_judge_scores_each_answer(index: SqliteIndex) -> None:
     assert "relevance" not in second.detail["judge"]
 
 
-async def test_an_answer_that_failed_is_counted_and_a_judge_that_failed_is_told(index: SqliteIndex) -> None:
-    failing = ScriptedModel(Script([ScriptedCall([Refused(status=401, message="bad key")])] * 2))
-    results = await measure_answers(
-        lambda asked: RagAnswer(index, asked), failing, SET, name="this", owner="local", configuration={}
-    )
+async def test_an_answer_that_failed_is_counted(index: SqliteIndex) -> None:
+    results = await measured(index, refuses())
     assert results.results[0].metrics == {"failed": 1}
     assert "error" in results.results[0].detail
-    judged = await measure_answers(
-        lambda asked: RagAnswer(index, asked),
-        ExtractiveModel(0),
-        SET,
-        name="this",
-        owner="local",
-        configuration={},
-        judge=Judge(ScriptedModel(Script([ScriptedCall([Refused(status=401, message="bad key")])] * 2))),
-    )
-    assert judged.results[0].metrics["citations matched"] == 1
-    assert judged.results[0].detail["judge"]["judge"]["score"] is None
+
+
+async def test_a_judge_that_failed_is_told(index: SqliteIndex) -> None:
+    results = await measured(index, ExtractiveModel(0), Judge(refuses()))
+    assert results.results[0].metrics["citations matched"] == 1
+    assert results.results[0].detail["judge"]["judge"]["score"] is None
+
+
+def test_the_page_that_a_citation_names_is_measured_apart() -> None:
+    source = SourceState(1, "s", "d", "v", "Leave", "docs/leave.pdf", LEAVE, page_start=3, page_end=4)
+    passages = [Passage("s", "d", "v", "Leave", "docs/leave.pdf", LEAVE)]
+
+    def named(*pages: int | None) -> tuple[float, float, float]:
+        citations = [CitationState(1, 0, 9, page) for page in pages]
+        metrics = score(ASKED, Told(Message("Yes indeed", [], [source], citations, []), passages, 2.0)).metrics
+        return tuple(
+            metrics[f"citation{name}"] for name in ("s matched", "s matched, named page", " precision, named page")
+        )  # type: ignore[return-value]
+
+    assert named(3) == (0.5, 0.5, 1.0)
+    assert named(4) == (0.5, 0, 0)
+    assert named(3, 4, 4) == (0.5, 0.5, 0.5)
+    assert named(None, 4) == (0.5, 0.5, 1.0)

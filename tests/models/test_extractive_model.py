@@ -262,3 +262,20 @@ def test_where_sentences_fit_alike_the_nearest_passage_is_quoted(passages: list[
     apart = [msgspec.structs.replace(each, document_id=f"d{n}") for n, each in enumerate(passages, 1)]
     quoted = quote("What does parking cost a month?", apart)
     assert [int(line.split("[")[1][0]) for line in quoted.splitlines() if line.startswith(">")] == first
+
+
+def test_each_part_of_a_question_is_answered() -> None:
+    passages = [
+        passage("Dental treatment and the checks of teeth are paid by the silver plan of insurance.", document="a"),
+        passage("Notice of two months is given by staff before they leave the company.", document="b"),
+        passage("Teeth and dental treatment are a subject of the yearly insurance plan survey.", document="c"),
+    ]
+    quoted = quote("Which dental treatment of teeth does the plan pay, and how much notice does staff give?", passages)
+    assert quoted.index("silver plan of insurance. [1]") < quoted.index("Notice of two months")
+    assert "Notice of two months is given by staff before they leave the company. [2]" in quoted
+
+
+def test_a_part_that_nothing_answers_is_passed_over() -> None:
+    passages = [passage("Notice of two months is given by staff before they leave the company.", coverage=0.5)]
+    quoted = quote("How much notice does staff give, and what do giraffes eat for breakfast?", passages)
+    assert quoted.endswith("Notice of two months is given by staff before they leave the company. [1]")

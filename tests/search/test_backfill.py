@@ -6,7 +6,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from bag import Bag
+from bag import DIMENSIONS, Bag
 from numpy.typing import NDArray
 
 from millstream.documents import Document
@@ -230,3 +230,30 @@ async def test_a_failure_is_shown_and_tried_again(index: SqliteIndex, monkeypatc
 
 async def test_without_an_embedder_nothing_is_done(tmp_path: Path) -> None:
     assert (await Backfill(tmp_path / "index.db", None).run()).state == "off"
+
+
+async def test_a_search_notices_that_the_model_changed_under_its_name(
+    index: SqliteIndex, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(index, "a", 3)
+    await Backfill(index.path, Bag()).run()
+    changed = SqliteIndex(index.path, Bag(dimensions=64))
+    for _ in range(2):
+        assert {passage.semantic for passage in await changed.search("oak", owner=OWNER)} == {None}
+    (told,) = caplog.messages
+    assert f"have {DIMENSIONS} dimensions, bag gives 64" in told
+    assert "millstream sync" in told
+    assert missing_vectors(index.path, changed.embedder) == 3
+    await Backfill(index.path, changed.embedder).run()
+    assert None not in {passage.semantic for passage in await changed.search("oak", owner=OWNER)}
+    await changed.close()
+
+
+async def test_a_model_may_change_back_and_forth(index: SqliteIndex) -> None:
+    put(index, "a", 3)
+    for dimensions in (DIMENSIONS, 64, DIMENSIONS, 64):
+        searched = SqliteIndex(index.path, Bag(dimensions=dimensions))
+        await searched.search("oak", owner=OWNER)
+        await Backfill(index.path, searched.embedder).run()
+        assert None not in {passage.semantic for passage in await searched.search("oak", owner=OWNER)}
+        await searched.close()

@@ -22,6 +22,7 @@ class Service:
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str], Any]] = []
         self.refusals: list[web.Response] = []
+        self.refuse: list[Callable[[], web.Response]] = []
         self.numbers = False
         self.url = ""
 
@@ -30,6 +31,8 @@ class Service:
         self.requests.append((request.path_qs, dict(request.headers), body))
         if self.refusals:
             return self.refusals.pop(0)
+        if self.refuse:
+            return self.refuse.pop(0)()
         rows = [np.array([len(text), 1], "<f4") for text in body["input"]]
         entries = [
             {"index": i, "embedding": row.tolist() if self.numbers else base64.b64encode(row.tobytes()).decode()}
@@ -167,3 +170,18 @@ def test_a_missing_key_names_the_variable() -> None:
 
 def test_none_is_no_embedder() -> None:
     assert create_embedder("none", environ={}) is None
+
+
+async def test_that_passages_wait_is_told_at_once_and_once(
+    service: Service, create: Create, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[int] = []
+    told_of = "vectors have to wait, trying again: 127.0.0.1"
+
+    def refuse() -> web.Response:
+        told.append(sum(told_of in message for message in caplog.messages))
+        return web.json_response({}, status=503)
+
+    service.refuse = [refuse, refuse, refuse]
+    await create("openai/m").embed(["abc"])
+    assert told == [0, 1, 1]

@@ -1,6 +1,6 @@
 import pytest
 
-from millstream.search.fuse import reciprocal_rank_fusion, without_copies
+from millstream.search.fuse import in_turn, reciprocal_rank_fusion, without_copies
 
 
 def test_an_item_gets_its_weight_over_k_plus_rank_from_each_ranking() -> None:
@@ -28,3 +28,7 @@ def test_of_near_copies_the_best_is_kept() -> None:
 def test_rules_that_differ_in_a_number_are_no_copies() -> None:
     texts = {n: f"The deductible of this plan is {n} dollars for each covered person and year." for n in (500, 1500)}
     assert without_copies([500, 1500], texts, limit=5) == [500, 1500]
+
+
+def test_rankings_may_take_turns() -> None:
+    assert in_turn([[1, 2, 3], [], [4]]) == [1, 4, 2, 3]

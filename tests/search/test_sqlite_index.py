@@ -10,11 +10,13 @@ from bag import Bag
 from search_contract import DOCUMENTS, MODIFIED, SearchContract
 
 from millstream.database import connect
+from millstream.documents import Document
+from millstream.documents.split import Chunk
 from millstream.documents.sync import sync
 from millstream.errors import ConfigurationError, NotFound
 from millstream.search.backfill import Backfill
 from millstream.search.query import query_terms, stem
-from millstream.search.schema import MIGRATIONS
+from millstream.search.schema import FIRST_VERSION, MIGRATIONS
 from millstream.search.sqlite import SqliteIndex
 
 
@@ -126,6 +128,16 @@ def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         SqliteIndex(tmp_path / "index.db")
 
 
+@pytest.mark.parametrize("version", range(1, FIRST_VERSION))
+def test_a_file_from_before_the_first_release_is_to_be_made_anew(tmp_path: Path, version: int) -> None:
+    connection = sqlite3.connect(tmp_path / "index.db")
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.execute("CREATE TABLE documents (id INTEGER PRIMARY KEY)")
+    connection.close()
+    with pytest.raises(ConfigurationError, match=r"Delete it.*sync your documents again"):
+        SqliteIndex(tmp_path / "index.db")
+
+
 def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
     (tmp_path / "index.db").write_text("This is not a database, but long enough to be taken for one. " * 20)
     with pytest.raises(ConfigurationError, match="cannot open the database"):
@@ -166,3 +178,15 @@ def test_stop_words_and_repetitions_are_left_out_of_a_query() -> None:
 )  # fmt: skip
 def test_inflections_have_one_stem(words: tuple[str, ...]) -> None:
     assert len({stem(word) for word in words}) == 1
+
+
+async def test_a_passage_over_two_pages_knows_where_the_second_begins(tmp_path: Path) -> None:
+    index = SqliteIndex(tmp_path / "index.db")
+    first, second, third = "Apples are red. ", "Pears are green ", "Plums are blue."
+    document = Document("Fruit", first + second + third, (0, 16, 32))
+    chunks = [Chunk(0, 32, 1, 2), Chunk(16, 32, 2, 2), Chunk(16, 48, 2, 3)]
+    with index.writer() as writer:
+        writer.replace("local", "/f", "f", "v", document, chunks)
+    found = await index.search("pears", owner="local", limit=9)
+    assert {(one.page_start, one.page_end): one.page_break for one in found} == {(1, 2): 16, (2, 2): None, (2, 3): 32}
+    await index.close()

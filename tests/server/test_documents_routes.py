@@ -267,6 +267,23 @@ async def test_what_is_too_large_or_too_much_is_refused(tmp_path: Path) -> None:
         assert sorted(names) == [".owner", "a.txt"]
 
 
+async def test_uploads_at_the_same_time_keep_to_the_limit(tmp_path: Path) -> None:
+    async with served(tmp_path / "data", uploads=2) as (_, http):
+        everybody_sends = asyncio.Barrier(5)
+
+        async def slow(name: str) -> int:
+            async def body() -> AsyncIterator[bytes]:
+                yield b"The beginning, "
+                await everybody_sends.wait()
+                yield b"and the end."
+
+            async with http.post(f"/api/documents?name={name}.txt&wait=30", data=body()) as response:
+                return response.status
+
+        assert sorted(await asyncio.gather(*map(slow, "abcde"))) == [200, 200, 409, 409, 409]
+        assert len((await get(http, "/api/documents"))["documents"]) == 2
+
+
 async def test_a_body_without_a_name_is_refused(http: aiohttp.ClientSession) -> None:
     assert await code_of(http.post("/api/documents", data=b"x")) == (400, "no-name")
     named = {"Content-Disposition": "attachment; filename=a.txt"}
@@ -348,6 +365,20 @@ async def test_the_list_comes_in_parts(http: aiohttp.ClientSession) -> None:
     assert [one["uri"] for one in first["documents"] + second["documents"]] == [f"uploads/{n}.txt" for n in "abc"]
     assert "next" not in second
     assert await code_of(http.get("/api/documents?limit=x")) == (400, "invalid-request")
+    for nonsense in ("b.txt", "%C3%BF", "a"):
+        assert await code_of(http.get(f"/api/documents?after={nonsense}")) == (400, "invalid-request")
+
+
+async def test_the_list_goes_on_behind_a_document_that_has_vanished(http: aiohttp.ClientSession) -> None:
+    for name in "abc":
+        await send(http, f"{name}.txt", b"Words.")
+    first = await get(http, "/api/documents?limit=2")
+    last = first["documents"][-1]
+    assert last["uri"] == "uploads/b.txt"
+    async with http.delete(f"/api/documents/{last['document_id']}") as response:
+        assert response.status == 204
+    second = await get(http, f"/api/documents?after={first['next']}")
+    assert [one["uri"] for one in second["documents"]] == ["uploads/c.txt"]
 
 
 async def test_a_watched_folder_is_kept_up_to_date(tmp_path: Path) -> None:

@@ -67,11 +67,15 @@ export interface TextDelta extends Numbered {
   text: string;
 }
 
-/** Answer characters [start, end), in Unicode code points, rest on source `n`; a mark is shown at `end`. */
+/**
+ * Answer characters [start, end), in Unicode code points, rest on source `n`; a mark is shown at `end`.
+ * Where the source covers two pages, `page` is the one on which the statement rests, unless both are as likely.
+ */
 export interface CitationFields {
   n: number;
   start: number;
   end: number;
+  page?: number;
 }
 
 export interface CitationMade extends Numbered, CitationFields {

@@ -121,7 +121,7 @@ export function fold(snapshot: Snapshot, event: AnyEvent): Snapshot {
     case "text.delta":
       return made({ content: was.content + event.text });
     case "citation":
-      return made({ citations: [...was.citations, { n: event.n, start: event.start, end: event.end }] });
+      return made({ citations: [...was.citations, withoutEnvelope(event)] });
     case "tool.started": {
       const { tool_id, name, arguments: given } = event;
       return made({ tools: put(was.tools ?? [], { tool_id, name, arguments: given }, (other) => other.tool_id === tool_id) });

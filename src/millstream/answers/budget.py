@@ -60,8 +60,13 @@ def _cut(passage: Passage, room: int) -> Passage | None:
     end = max((end for end in sentence_ends(passage.text) if tokens(passage.text[:end]) <= room), default=0)
     if tokens(passage.text[:end]) < LEAST_TOKENS:
         return None
-    whole_end = None if passage.start is None else passage.start + end
-    return msgspec.structs.replace(passage, text=passage.text[:end], end=whole_end)
+    part = msgspec.structs.replace(passage, text=passage.text[:end])
+    if passage.start is None:
+        return msgspec.structs.replace(part, end=None)
+    part = msgspec.structs.replace(part, end=passage.start + end)
+    if passage.page_break is not None and passage.start + end <= passage.page_break:
+        return msgspec.structs.replace(part, page_end=passage.page_start, page_break=None)
+    return part
 
 
 def recent(messages: Sequence[ChatMessage], room: int) -> list[ChatMessage]:

@@ -57,6 +57,9 @@ def _join(better: Passage, other: Passage) -> Passage:
     if second_end > end:
         text += "\n" * (second_start - end) + second.text[max(0, end - second_start) :]
     page_start, page_end = _pages(first, second)
+    page_break = first.page_break or second.page_break
+    if page_break is None and page_start != page_end:
+        page_break = second_start  # the one ends with its page, the other begins with the next
     return msgspec.structs.replace(
         better,
         text=text,
@@ -64,6 +67,7 @@ def _join(better: Passage, other: Passage) -> Passage:
         end=max(end, second_end),
         page_start=page_start,
         page_end=page_end,
+        page_break=page_break,
         coverage=max((p.coverage for p in (better, other) if p.coverage is not None), default=None),
         semantic=max((p.semantic for p in (better, other) if p.semantic), key=lambda match: match.score, default=None),
     )

@@ -24,6 +24,8 @@ from millstream.models import ChatMessage, ChatModel, Prompt
 from millstream.models.extractive import NOT_FOUND
 from millstream.run import Run
 from millstream.search import Passage, Search
+from millstream.search.fuse import in_turn
+from millstream.search.parts import question_parts
 
 SOURCES = 5
 LOOKED_THROUGH = 3  # times as many passages as sources: for neighbours of the best, and what else there is to ask
@@ -134,14 +136,19 @@ class RagAnswer:
         async with run.step("search", f"Searching {count}…") as step:
             begun = time.perf_counter()
             limit = run.options.sources or self._sources
-            every = await self._search.search(query, owner=run.owner, limit=limit * LOOKED_THROUGH)
-            near = is_near(every[:limit], self._reach)
+            parts = question_parts(query)
+            asked = [query, *parts] if len(parts) > 1 else [query]
+            searches = (self._search.search(one, owner=run.owner, limit=limit * LOOKED_THROUGH) for one in asked)
+            found, *of_parts = await asyncio.gather(*searches)
+            near = is_near(found[:limit], self._reach)
+            every = _distinct(in_turn([found, *of_parts]))
             sources = within_budget(joined(every, limit), self._room(run)) if near else []
-            coverage, cosine = nearness(every[:limit]) if every else (0.0, None)
+            coverage, cosine = nearness(found[:limit]) if found else (0.0, None)
             nearest = {"coverage": coverage} | ({} if cosine is None else {"cosine": cosine})
             step.done(
                 _found_label(len(sources), len(every), near),
                 query=query,
+                **({"parts": parts} if of_parts else {}),
                 limit=limit,
                 hits=[_hit(passage) for passage in sources or every[:limit]],
                 nearest=nearest,
@@ -183,6 +190,14 @@ class RagAnswer:
             return
         asked = {message.content.strip() for message in run.messages}
         run.followups([question for question in parse_followups(words) if question not in asked])
+
+
+def _distinct(passages: Sequence[Passage]) -> list[Passage]:
+    """Each once, where it comes first."""
+    first: dict[str, Passage] = {}
+    for passage in passages:
+        first.setdefault(passage.source_id, passage)
+    return list(first.values())
 
 
 def _found_label(sources: int, found: int, near: bool) -> str:

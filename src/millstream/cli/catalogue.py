@@ -8,7 +8,8 @@ import msgspec
 import typer
 
 from millstream.cli.index import OWNER, DataOption
-from millstream.documents.catalogue import Catalogue, Listed, Opened
+from millstream.cli.terminal import harmless
+from millstream.documents.catalogue import Catalogue, Listed, Opened, cursor_of
 from millstream.documents.folders import path_of
 from millstream.documents.library import remove as remove_document
 from millstream.documents.uploads import Uploads
@@ -37,7 +38,7 @@ def list_documents(
             if not failed or document.reason:
                 count += 1
                 typer.echo(msgspec.json.encode(document).decode() if json else _line(document))
-        after = found[-1].document_id
+        after = cursor_of(found[-1])
     if not count:
         typer.echo("No file has failed." if failed else "There are no documents yet.", err=True)
 
@@ -58,7 +59,7 @@ def show(
         typer.echo(msgspec.json.encode(opened).decode())
     else:
         typer.echo(_line(listed), err=True)
-        typer.echo(opened.text)
+        typer.echo(harmless(opened.text))
 
 
 @documents_group.command()

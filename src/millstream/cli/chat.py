@@ -13,7 +13,7 @@ from rich.markdown import Markdown
 from rich.text import Text
 
 from millstream.cli.reach import reachable
-from millstream.cli.terminal import Printer, cited_source, printable
+from millstream.cli.terminal import Printer, cited_source, harmless
 from millstream.cli.view import AnswerView
 from millstream.client import Client, Conversation, RunStream
 from millstream.conversations import text_of
@@ -126,7 +126,7 @@ class _Chat:
         try:
             act()
         except MillstreamError as error:
-            self._console.print(Text(printable(error.message), "red"))
+            self._console.print(Text(harmless(error.message), "red"))
 
     def _obey(self, line: str) -> None:
         command, _, argument = line.partition(" ")
@@ -190,7 +190,7 @@ class _Chat:
     def _list(self) -> None:
         self._listed = self._client.conversations()[:HISTORY]
         for number, conversation in enumerate(self._listed, 1):
-            self._console.print(Text(f"{number:3}  {printable(conversation.title)}"))
+            self._console.print(Text(f"{number:3}  {harmless(conversation.title)}"))
         if not self._listed:
             self._note("There is no conversation yet.")
 
@@ -207,10 +207,10 @@ class _Chat:
         conversation = self._client.conversation(self._listed[int(number) - 1].conversation_id)
         self._conversation_id = conversation.conversation_id
         self._last = None
-        self._console.rule(Text(printable(conversation.title)))
+        self._console.rule(Text(harmless(conversation.title)))
         for message in conversation.branch():
             if message.content is not None:
-                self._console.print(Text(f"\n> {printable(text_of(message.content))}", "bold"))
+                self._console.print(Text(f"\n> {harmless(text_of(message.content))}", "bold"))
             elif message.run is not None and message.run.state == "running":
                 self._watch(self._client.follow(message.run.run_id))
             elif message.run is not None:
@@ -220,13 +220,13 @@ class _Chat:
     def _show(self, snapshot: Snapshot) -> None:
         message = snapshot.message
         marked = place_marks(message.content, message.citations, lambda n: f" [{n}]")
-        self._console.print(Markdown(printable(marked), hyperlinks=False))
+        self._console.print(Markdown(harmless(marked), hyperlinks=False))
         cited = {citation.n for citation in message.citations}
         for source in message.sources:
             if source.n in cited:
                 self._note(cited_source(source))
         if message.error is not None:
-            self._console.print(Text(printable(message.error.message), "red"))
+            self._console.print(Text(harmless(message.error.message), "red"))
         elif snapshot.state == "stopped":
             self._note("Stopped.")
 

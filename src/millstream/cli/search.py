@@ -8,11 +8,11 @@ import msgspec
 import typer
 
 from millstream.cli.index import OWNER, DataOption, open_index
+from millstream.cli.terminal import harmless
 from millstream.search import EVERYTHING, Filter, Match, Passage
 from millstream.search.backfill import missing_vectors
 from millstream.search.sqlite import MAX_LIMIT, SqliteIndex
-
-SNIPPET_CHARACTERS = 300
+from millstream.snippets import snippet
 
 
 class Hit(msgspec.Struct):
@@ -87,11 +87,9 @@ def _as_json(n: int, passage: Passage, explain: bool) -> str:
 
 
 def _as_text(n: int, passage: Passage, explain: bool) -> str:
-    words = " ".join(passage.text.split())
-    snippet = words if len(words) <= SNIPPET_CHARACTERS else words[: SNIPPET_CHARACTERS - 1].rsplit(" ", 1)[0] + "…"
     page = f", page {passage.page_start}" if passage.page_start is not None else ""
     why = f"    {_explanation(passage)}\n" if explain else ""
-    return f"[{n}] {passage.title} ({passage.uri}{page})\n{why}    {snippet}\n"
+    return f"[{n}] {passage.title} ({passage.uri}{page})\n{why}    {harmless(snippet(passage))}\n"
 
 
 def _explanation(passage: Passage) -> str:

@@ -1,5 +1,7 @@
 """A run in a terminal: steps and sources dimmed on standard error, words with `[n]` marks on standard output."""
 
+import re
+from collections.abc import Iterable
 from typing import TextIO
 
 from rich.console import Console
@@ -19,19 +21,22 @@ from millstream.events import (
 )
 from millstream.snapshot import Snapshot, SourceState
 
-# C0, DEL and C1, except tab and newline: a document or a model must not steer the reader's terminal.
-_CONTROL = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+_COMMAND = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-def printable(text: str) -> str:
-    """The text without control characters."""
-    return text.translate(_CONTROL)
+def harmless(text: str) -> str:
+    """Without what commands a terminal (control characters, turns of the writing direction), which documents and
+    models may say; line ends and tabs stay.
+    """
+    return _COMMAND.sub("", text)
 
 
-def cited_source(source: Source | SourceState) -> str:
-    """One line that names a source."""
-    page = f", page {source.page_start}" if source.page_start is not None else ""
-    return f"[{source.n}] {source.title} ({source.uri}{page})"
+def cited_source(source: Source | SourceState, pages: Iterable[int | None] = ()) -> str:
+    """One line that names a source; `pages` are those that its citations name."""
+    named = {page or source.page_start for page in (pages or (None,))}
+    found = sorted(page for page in named if page is not None)
+    label = f", page{'s' * (len(found) > 1)} {' and '.join(map(str, found))}" if found else ""
+    return f"[{source.n}] {source.title} ({source.uri}{label})"
 
 
 class Printer:
@@ -42,7 +47,7 @@ class Printer:
         self._console = Console(file=err, highlight=False)
         self._talkative = err.isatty()
         self._sources: dict[int, Source | SourceState] = {}
-        self._cited: list[int] = []
+        self._cited: dict[int, set[int | None]] = {}  # n → the pages that its citations name
         self._words = False
 
     def show(self, event: AnyEvent) -> None:
@@ -50,7 +55,7 @@ class Printer:
             case TextDelta():
                 self._write(event.text)
             case Citation():
-                self._cite(event.n)
+                self._cite(event.n, event.page)
             case StepStarted():
                 self._note(event.label)
             case StepFinished():
@@ -58,7 +63,7 @@ class Printer:
             case Source():
                 self._sources[event.n] = event
             case ReasoningDelta() if self._talkative:
-                self._console.print(printable(event.text), style="dim italic", end="", markup=False)
+                self._console.print(harmless(event.text), style="dim italic", end="", markup=False)
             case TextFinished():
                 self._write_sources()
             case Followups():
@@ -76,22 +81,20 @@ class Printer:
         position = 0
         for citation in sorted(message.citations, key=lambda citation: citation.end):
             self._write(message.content[position : citation.end])
-            self._cite(citation.n)
+            self._cite(citation.n, citation.page)
             position = citation.end
         self._write(message.content[position:])
         self._write_sources()
 
     def _write(self, text: str) -> None:
-        text = printable(text)
         if text and not self._words and self._talkative:
             self._console.print()
         self._words = self._words or bool(text)
-        self._out.write(text)
+        self._out.write(harmless(text))
         self._out.flush()
 
-    def _cite(self, n: int) -> None:
-        if n not in self._cited:
-            self._cited.append(n)
+    def _cite(self, n: int, page: int | None) -> None:
+        self._cited.setdefault(n, set()).add(page)
         self._write(f" [{n}]")
 
     def _write_sources(self) -> None:
@@ -100,8 +103,8 @@ class Printer:
         if cited:
             self._write("\n")
         for source in cited:
-            self._write(f"{cited_source(source)}\n")
+            self._write(f"{cited_source(source, self._cited[source.n])}\n")
 
     def _note(self, text: str) -> None:
         if self._talkative:
-            self._console.print(printable(text), style="dim", markup=False)
+            self._console.print(harmless(text), style="dim", markup=False)

@@ -15,7 +15,7 @@ from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.text import Text
 
-from millstream.cli.terminal import cited_source, printable
+from millstream.cli.terminal import cited_source, harmless
 from millstream.events import (
     AnyEvent,
     Citation,
@@ -77,9 +77,9 @@ class AnswerView:
                 self._cited.add(event.n)
                 self._add(self._marked.citation(event))
             case ReasoningDelta():
-                self._reasoning += printable(event.text)
+                self._reasoning += harmless(event.text)
             case StepStarted():
-                self._steps[event.step_id] = (Spinner("dots", Text(printable(event.label), "dim")), time.monotonic())
+                self._steps[event.step_id] = (Spinner("dots", Text(harmless(event.label), "dim")), time.monotonic())
             case StepFinished():
                 self._steps.pop(event.step_id, None)
                 self._note(f"✓ {event.label} ({event.elapsed_ms} ms)")
@@ -101,7 +101,7 @@ class AnswerView:
                 self._note("Stopped.")
             case RunFailed():
                 self._print_rest()
-                self._console.print(Text(printable(event.message), "red"))
+                self._console.print(Text(harmless(event.message), "red"))
             case RunFinished():
                 self._print_rest()
 
@@ -122,7 +122,7 @@ class AnswerView:
             yield Segment.line()
 
     def _add(self, markdown: str) -> None:
-        self._open += printable(markdown)
+        self._open += harmless(markdown)
         if "\n" not in markdown:
             return
         finished = _finished(self._open)
@@ -140,7 +140,7 @@ class AnswerView:
         self._console.print()
 
     def _note(self, text: str) -> None:
-        self._console.print(Text(printable(text), "dim"))
+        self._console.print(Text(harmless(text), "dim"))
 
 
 def _markdown(text: str) -> Markdown:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from millstream.database import connect
-from millstream.errors import NotFound
+from millstream.errors import InputError, NotFound
 from millstream.search.writer import document_id_at
 
 T = TypeVar("T")
@@ -104,7 +105,10 @@ class Catalogue:
         self._path = path
 
     async def documents(self, owner: str, *, after: str | None = None, limit: int = MAX_LISTED) -> list[Listed]:
-        """Up to `limit` documents and failed files by uri, those behind the document `after`."""
+        """Up to `limit` documents and failed files by uri, those behind the `cursor_of` a document.
+
+        Raises InputError for what is no such cursor.
+        """
         return await self._read(lambda connection: _list(connection, owner, after, limit))
 
     async def get(self, document_id: str, owner: str) -> Listed:
@@ -155,9 +159,25 @@ class Catalogue:
         return await asyncio.to_thread(read)
 
 
+def cursor_of(document: Listed) -> str:
+    """The document's place in the list, which it keeps when the document is removed."""
+    return urlsafe_b64encode(f"{document.document_id} {document.uri}".encode()).decode().rstrip("=")
+
+
+def _place_of(cursor: str) -> tuple[str, str]:
+    """(document_id, uri)"""
+    try:
+        document_id, blank, uri = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
+    except ValueError:
+        blank = ""
+    if not blank:
+        raise InputError("`after` must be what `next` said in the part before.")
+    return document_id, uri
+
+
 def _list(connection: sqlite3.Connection, owner: str, after: str | None, limit: int) -> list[Listed]:
-    uri = _get(connection, after, owner).uri if after else ""
-    rows = connection.execute(_LIST, {"owner": owner, "uri": uri, "id": after or "", "limit": limit})
+    document_id, uri = _place_of(after) if after else ("", "")
+    rows = connection.execute(_LIST, {"owner": owner, "uri": uri, "id": document_id, "limit": limit})
     return [Listed(*row) for row in rows]
 
 

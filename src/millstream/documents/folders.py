@@ -4,7 +4,7 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -95,9 +95,14 @@ def expand(sources: Sequence[Path | Root]) -> list[Root]:
     return [source if isinstance(source, Root) else _existing(source) for source in found]
 
 
-def list_files(roots: Sequence[Root], *, without: Path | None = None) -> Listing:
-    """All files of these folders and files that may be documents, but those below `without` (the data folder)."""
-    return _Walk(roots, without).listing
+def list_files(
+    roots: Sequence[Root], *, without: Path | None = None, indexed: Collection[str] = frozenset()
+) -> Listing:
+    """All files of these folders and files that may be documents, but those below `without` (the data folder).
+
+    What is `indexed`, by its location, counts as named where its kind would be passed over: so it came in.
+    """
+    return _Walk(roots, without, indexed).listing
 
 
 def is_where_it_was(path: Path, uri: str) -> bool:
@@ -146,7 +151,8 @@ def _existing(source: Path) -> Root:
 
 
 class _Walk:
-    def __init__(self, roots: Sequence[Root], without: Path | None) -> None:
+    def __init__(self, roots: Sequence[Root], without: Path | None, indexed: Collection[str]) -> None:
+        self._indexed = indexed
         self.listing = Listing(list(roots), {}, [])
         self._without = without
         self._targets = [_target(root.path) for root in roots]
@@ -197,8 +203,10 @@ class _Walk:
         except OSError:
             status = None
         if not is_named and path.suffix.lower() not in self._known_suffixes and not _may_be_a_document(path, status):
-            self.listing.ignored += 1
-            return
+            if location_of(path) not in self._indexed:
+                self.listing.ignored += 1
+                return
+            is_named = True
         file = File(path, printable(uri), status, is_named)
         named = self.listing.files.get(file.location)
         if named is None:

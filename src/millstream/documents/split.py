@@ -14,14 +14,15 @@ import msgspec
 from millstream.documents import Document
 from millstream.sentences import sentences
 
-SPLIT_VERSION = 1  # a new number makes every document be split anew at its next sync
+SPLIT_VERSION = 2  # a new number makes every document be split anew at its next sync
 SIZE = 1000  # code points
 OVERLAP = 150
 
 _BLOCK = re.compile(r"\S[^\n]*(?:\n[ \t]*\S[^\n]*)*")
 _FENCE = re.compile(r"[ \t]*(```+|~~~+)")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]")
-_NEW_ITEM = re.compile(r"[ \t]*(?:[-*+•◦▪●–][ \t]|\d{1,3}[.)][ \t]|#{1,6}[ \t]|\||```|~~~)")
+_ROW = re.compile(r"[ \t]*\|")
+_NEW_ITEM = re.compile(r"[ \t]*(?:[-*+•◦▪●–][ \t]|\d{1,3}[.)][ \t]|#{1,6}[ \t]|```|~~~)")
 
 _SPACE = re.compile(r"\s+")
 
@@ -120,6 +121,10 @@ def _pieces(text: str) -> Iterator[tuple[int, int, bool]]:
             elif _HEADING.match(text, start, end):
                 yield from _sentences(text, item_start, start)
                 yield start, end, True
+                item_start = end
+            elif _ROW.match(text, start, end):
+                yield from _sentences(text, item_start, start)
+                yield start, end, False
                 item_start = end
             elif _NEW_ITEM.match(text, start, end):
                 yield from _sentences(text, item_start, start)

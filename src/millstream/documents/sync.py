@@ -160,11 +160,11 @@ class _Sync:
         self._bytes_done = 0
 
     def run(self, roots: Sequence[Root], data_folder: Path) -> Report:
-        listing = list_files(roots, without=data_folder)
+        self._known = self._writer.known(self._owner)
+        listing = list_files(roots, without=data_folder, indexed=self._known.keys())
         self._report.ignored = listing.ignored
         self._total = len(listing.files)
         self._bytes_total = sum(file.size for file in listing.files.values())
-        self._known = self._writer.known(self._owner)
         self._absent = self._writer.absent(self._owner)
         self._gone = self._without_file(listing, self._known)
         for _, uri, reason in listing.unlisted:

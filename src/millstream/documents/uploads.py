@@ -5,13 +5,14 @@ import os
 import re
 import secrets
 import shutil
+import threading
 import unicodedata
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from millstream.errors import InputError
+from millstream.errors import Conflict, InputError
 
 FOLDER = "uploads"
 _OWNER = ".owner"
@@ -26,6 +27,7 @@ class Uploads:
 
     def __init__(self, data: Path) -> None:
         self._root = data.resolve() / FOLDER
+        self._keeping = threading.Lock()
 
     def folder(self, owner: str) -> Path:
         return self._root / sha256(owner.encode()).hexdigest()[:32]
@@ -60,10 +62,15 @@ class Uploads:
         finally:
             path.unlink(missing_ok=True)
 
-    def keep(self, received: Path, owner: str, name: str) -> Path:
-        """Puts a received file in its place, whole and at once."""
+    def keep(self, received: Path, owner: str, name: str, most: int) -> Path:
+        """Puts a received file in its place, whole and at once. Raises Conflict when it would be one of more than
+        `most`, however many are received at a time.
+        """
         path = self.path(owner, name)
-        os.replace(received, path)
+        with self._keeping:
+            if not path.exists() and self.count(owner) >= most:
+                raise too_many_uploads(most)
+            os.replace(received, path)
         return path
 
     def clean(self) -> None:
@@ -80,6 +87,12 @@ class Uploads:
             return [name for name in os.listdir(self.folder(owner)) if not name.startswith(".")]
         except FileNotFoundError:
             return []
+
+
+def too_many_uploads(most: int) -> Conflict:
+    return Conflict(
+        f"There are {most} uploads, which is the limit (MILLSTREAM_UPLOADS): remove some.", code="too-many-uploads"
+    )
 
 
 def safe_name(name: str) -> str:

@@ -65,6 +65,18 @@ class Told(msgspec.Struct, frozen=True):
         numbers = {citation.n for citation in self.message.citations}
         return [source for source in self.message.sources if source.n in numbers]
 
+    @property
+    def cited_pages(self) -> list[SourceState]:
+        """The same, each as the pages of it that are named: where a citation names one, that one alone."""
+        named = {(citation.n, citation.page) for citation in self.message.citations}
+        whole = {n for n, page in named if page is None}
+        return [
+            source if source.n in whole else msgspec.structs.replace(source, page_start=page, page_end=page)
+            for source in self.cited
+            for n, page in sorted(named, key=lambda one: (one[0], one[1] or 0))
+            if n == source.n and (page is None or n not in whole)
+        ]
+
 
 async def measure_answers(
     answering: Answering,
@@ -122,16 +134,21 @@ def score(question: Question, told: Told) -> Result:
 
 
 def _citations(question: Question, told: Told) -> dict[str, float]:
-    """Matched: the part of the judged pages that are cited. Precision: the part of the cited sources that are right."""
+    """Matched: the part of the judged pages that are cited. Precision: the part of the cited sources that are right.
+
+    A source is right on each page that it covers, two at most; "named page" counts only the one that a citation names.
+    """
     if not question.judged:
         return {}
-    metrics = {
-        "citations matched": _matched(question.judged, told.cited, 0),
-        "citations matched ±1 page": _matched(question.judged, told.cited, 1),
-    }
-    if told.cited:
-        for label, tolerance in (("", 0), (" ±1 page", 1)):
-            right = [any(_is_of(source, judged, tolerance) for judged in question.judged) for source in told.cited]
+    metrics = {}
+    for label, cited, tolerance in (
+        ("", told.cited, 0),
+        (", named page", told.cited_pages, 0),
+        (" ±1 page", told.cited, 1),
+    ):
+        metrics[f"citations matched{label}"] = _matched(question.judged, cited, tolerance)
+        if cited:
+            right = [any(_is_of(source, judged, tolerance) for judged in question.judged) for source in cited]
             metrics[f"citation precision{label}"] = sum(right) / len(right)
     return metrics
 

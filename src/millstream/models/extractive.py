@@ -14,6 +14,8 @@ from itertools import groupby
 from millstream.models import Finish, ModelOptions, ModelOutput, Prompt, Text
 from millstream.models.quotable import Quotable, quotables, stems
 from millstream.search import Passage
+from millstream.search.fuse import in_turn
+from millstream.search.parts import question_parts
 from millstream.search.query import query_terms, stem
 
 WORDS_PER_SECOND = 30.0  # a comfortable reading pace for words that appear
@@ -106,10 +108,11 @@ class ExtractiveModel:
 def quote(question: str, passages: Sequence[Passage]) -> str:
     """Markdown: what fits `question` best, by document, each piece with its ` [n]`; or that nothing does."""
     pieces = list({piece.text.lower(): piece for piece in reversed(list(quotables(passages)))}.values())[::-1]
-    terms = _meant([stem(term) for term in query_terms(question)], pieces)
-    if not pieces or _is_weak(terms, pieces, passages) or _lacks_number(question, terms, pieces, passages):
-        return _not_found(passages)
-    chosen = _best(pieces, terms, question, passages)
+    by_part = [_fitting(part, pieces, passages) for part in question_parts(question)] if pieces else []
+    chosen: list[Quotable] = []
+    for group in in_turn(by_part):
+        if len(chosen) < MAX_QUOTES:
+            chosen += [piece for piece in group if _adds_to(chosen, piece, passages)]
     if not chosen:
         return _not_found(passages)
     return "\n\n".join(_paragraphs(chosen, passages))
@@ -179,22 +182,21 @@ def _lacks_number(question: str, terms: Sequence[str], pieces: Sequence[Quotable
     )
 
 
-def _best(
-    pieces: Sequence[Quotable], terms: Sequence[str], question: str, passages: Sequence[Passage]
-) -> list[Quotable]:
-    """The pieces to quote, the best first, each behind the sentence that it refers to."""
+def _fitting(question: str, pieces: Sequence[Quotable], passages: Sequence[Passage]) -> list[list[Quotable]]:
+    """The pieces that fit a question, the best first, each behind the sentence that it refers to; or none."""
+    terms = _meant([stem(term) for term in query_terms(question)], pieces)
+    if _is_weak(terms, pieces, passages) or _lacks_number(question, terms, pieces, passages):
+        return []
     scores = _scores(pieces, terms, question, passages)
     at = {(piece.n, piece.start): piece for piece in pieces}
-    chosen: list[Quotable] = []
+    fitting = []
     for i in sorted(range(len(pieces)), key=lambda i: -scores[i]):
-        if scores[i] < GOOD_ENOUGH * max(scores) or scores[i] <= 0 or len(chosen) >= MAX_QUOTES:
+        if scores[i] < GOOD_ENOUGH * max(scores) or scores[i] <= 0:
             break
         piece = pieces[i]
         before = at.get((piece.n, piece.previous)) if piece.previous is not None and _dangles(piece) else None
-        for one in (before, piece):
-            if one is not None and _adds_to(chosen, one, passages):
-                chosen.append(one)
-    return chosen
+        fitting.append([piece] if before is None else [before, piece])
+    return fitting
 
 
 def _adds_to(chosen: Sequence[Quotable], piece: Quotable, passages: Sequence[Passage]) -> bool:

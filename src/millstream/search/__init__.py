@@ -32,7 +32,8 @@ class Passage(msgspec.Struct, frozen=True, omit_defaults=True):
     """A piece of a document's text, as the index stores it and a source shows it.
 
     `source_id` is stable for the same passage of the same document version. `uri` is relative to the folder that was
-    synced, never an absolute path. Pages are 1-based; [start, end) are Unicode code points in the document's text.
+    synced, never an absolute path. Pages are 1-based; [start, end) are Unicode code points in the document's text. A
+    passage that covers two pages crosses from the first to the second at `page_break`, also an offset in that text.
     Three kinds of number say how well a passage fits:
 
     `score` puts the passages of one search in order, the higher the better, and says nothing else: it is made of ranks
@@ -57,6 +58,7 @@ class Passage(msgspec.Struct, frozen=True, omit_defaults=True):
     page_end: int | None = None
     start: int | None = None
     end: int | None = None
+    page_break: int | None = None
     score: float | None = None
     coverage: float | None = None
     lexical: Match | None = None

@@ -18,7 +18,7 @@ import msgspec
 from millstream.database import connect
 from millstream.errors import MillstreamError
 from millstream.search.embed import Embedder, Vectors
-from millstream.search.vectors import stored
+from millstream.search.vectors import set_aside, stored
 
 logger = logging.getLogger("millstream")
 
@@ -225,9 +225,8 @@ class _Work:
 
     def _model_row(self, dimensions: int) -> int:
         row = self._connection.execute("SELECT id, dimensions FROM models WHERE name = ?", (self.model,)).fetchone()
-        if row is not None and row[1] != dimensions:  # another model answers under the same name: start anew
-            self._connection.execute("DELETE FROM vectors WHERE model = ?", (row[0],))
-            self._connection.execute("DELETE FROM models WHERE id = ?", (row[0],))
+        if row is not None and row[1] != dimensions:
+            set_aside(self._connection, self.model, row[1])
             row = None
         if row is None:
             cursor = self._connection.execute(

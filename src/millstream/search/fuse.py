@@ -2,6 +2,10 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
+from typing import TypeVar
+
+T = TypeVar("T")
 
 # Cormack, Clarke, Büttcher (SIGIR 2009) found 60; between 5 and 60 it hardly matters on our sets.
 RRF_K = 60
@@ -25,6 +29,11 @@ def reciprocal_rank_fusion(rankings: Iterable[tuple[Sequence[int], float]], k: i
         for rank, item in enumerate(items, 1):
             scores[item] = scores.get(item, 0.0) + weight / (k + rank)
     return {item: score / best for item, score in sorted(scores.items(), key=lambda entry: -entry[1])}
+
+
+def in_turn(rankings: Iterable[Sequence[T]]) -> list[T]:
+    """The best of each ranking, then the second of each, and so on."""
+    return [item for row in zip_longest(*rankings, fillvalue=None) for item in row if item is not None]
 
 
 def without_copies(items: Sequence[int], texts: Mapping[int, str], limit: int) -> list[int]:

@@ -1,10 +1,17 @@
-"""The tables of `index.db`, and how a file made by an older version is brought up to date."""
+"""The tables of `index.db`."""
 
 # A document's row is one version of it. While a new version is being written it is `loading` and nobody sees it; then
-# it becomes `ready` and the old one `old` in one transaction, and the old one's passages are removed bit by bit.
-_VERSION_1 = """
+# it becomes `ready` and the old one `old` in one transaction, and the old one's passages are removed bit by bit. Row
+# numbers of documents are never used twice, so that who keeps vectors in memory can tell documents apart by them.
+#
+# In `absent` are the files that are not in the index: those that could not be read, and those that a person removed and
+# that stay out until they are named themselves.
+#
+# A vector is a unit vector of little-endian float16, made by one model of one passage's text; `seq` only grows, so that
+# a reader takes up what came after what it has. `changes` counts what happened to the list of documents.
+_SCHEMA = """
 CREATE TABLE documents (
-    id          INTEGER PRIMARY KEY,
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
     owner       TEXT NOT NULL,
     location    TEXT NOT NULL,      -- absolute path; never leaves this file
     document_id TEXT NOT NULL,
@@ -12,10 +19,36 @@ CREATE TABLE documents (
     title       TEXT NOT NULL,
     version     TEXT NOT NULL,
     state       TEXT NOT NULL CHECK (state IN ('loading', 'ready', 'old')),
-    pages       INTEGER NOT NULL
+    pages       INTEGER NOT NULL,
+    format      TEXT NOT NULL DEFAULT '',
+    size        INTEGER NOT NULL DEFAULT 0,     -- bytes
+    modified    INTEGER NOT NULL DEFAULT 0,     -- milliseconds since 1970
+    stamp       TEXT NOT NULL DEFAULT '',       -- changes whenever the file may have
+    page_starts TEXT NOT NULL DEFAULT '[]'      -- JSON: offset in the text of each page
 );
 CREATE UNIQUE INDEX documents_ready ON documents (owner, location) WHERE state = 'ready';
 CREATE INDEX documents_by_id ON documents (document_id, owner) WHERE state = 'ready';
+
+CREATE TABLE changes (n INTEGER NOT NULL);
+INSERT INTO changes VALUES (0);
+CREATE TRIGGER documents_updated AFTER UPDATE ON documents BEGIN
+    UPDATE changes SET n = n + 1;
+END;
+CREATE TRIGGER documents_removed AFTER DELETE ON documents WHEN old.state = 'ready' BEGIN
+    UPDATE changes SET n = n + 1;
+END;
+
+CREATE TABLE absent (
+    owner       TEXT NOT NULL,
+    location    TEXT NOT NULL,
+    document_id TEXT NOT NULL,
+    uri         TEXT NOT NULL,
+    state       TEXT NOT NULL CHECK (state IN ('failed', 'removed')),
+    version     TEXT NOT NULL,
+    stamp       TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    PRIMARY KEY (owner, location)
+) WITHOUT ROWID;
 
 CREATE TABLE texts (
     document    INTEGER NOT NULL REFERENCES documents (id),
@@ -46,70 +79,9 @@ END;
 CREATE TRIGGER passages_removed AFTER DELETE ON passages BEGIN
     INSERT INTO terms (terms, rowid, title, text) VALUES ('delete', old.id, old.title, old.text);
 END;
-"""
-
-# What is known of a document's file, and the files that are not in the index: those that could not be read, and those
-# that a person removed and that stay out until they are named themselves.
-_VERSION_2 = """
-ALTER TABLE documents ADD COLUMN format TEXT NOT NULL DEFAULT '';
-ALTER TABLE documents ADD COLUMN size INTEGER NOT NULL DEFAULT 0;           -- bytes
-ALTER TABLE documents ADD COLUMN modified INTEGER NOT NULL DEFAULT 0;       -- milliseconds since 1970
-ALTER TABLE documents ADD COLUMN stamp TEXT NOT NULL DEFAULT '';            -- changes whenever the file may have
-ALTER TABLE documents ADD COLUMN page_starts TEXT NOT NULL DEFAULT '[]';    -- JSON: offset in the text of each page
-
-CREATE TABLE absent (
-    owner       TEXT NOT NULL,
-    location    TEXT NOT NULL,
-    document_id TEXT NOT NULL,
-    uri         TEXT NOT NULL,
-    state       TEXT NOT NULL CHECK (state IN ('failed', 'removed')),
-    version     TEXT NOT NULL,
-    stamp       TEXT NOT NULL,
-    reason      TEXT NOT NULL,
-    PRIMARY KEY (owner, location)
-) WITHOUT ROWID;
-
 CREATE TRIGGER passages_retitled AFTER UPDATE OF title ON passages BEGIN
     INSERT INTO terms (terms, rowid, title, text) VALUES ('delete', old.id, old.title, old.text);
     INSERT INTO terms (rowid, title, text) VALUES (new.id, new.title, new.text);
-END;
-"""
-
-# Row numbers of documents are never used twice, so that who keeps vectors in memory can tell documents apart by them.
-# A vector is a unit vector of little-endian float16, made by one model of one passage's text; `seq` only grows, so that
-# a reader takes up what came after what it has. `changes` counts what happened to the list of documents.
-_VERSION_3 = """
-CREATE TABLE documents_3 (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    owner       TEXT NOT NULL,
-    location    TEXT NOT NULL,      -- absolute path; never leaves this file
-    document_id TEXT NOT NULL,
-    uri         TEXT NOT NULL,
-    title       TEXT NOT NULL,
-    version     TEXT NOT NULL,
-    state       TEXT NOT NULL CHECK (state IN ('loading', 'ready', 'old')),
-    pages       INTEGER NOT NULL,
-    format      TEXT NOT NULL DEFAULT '',
-    size        INTEGER NOT NULL DEFAULT 0,     -- bytes
-    modified    INTEGER NOT NULL DEFAULT 0,     -- milliseconds since 1970
-    stamp       TEXT NOT NULL DEFAULT '',       -- changes whenever the file may have
-    page_starts TEXT NOT NULL DEFAULT '[]'      -- JSON: offset in the text of each page
-);
-INSERT INTO documents_3
-SELECT id, owner, location, document_id, uri, title, version, state, pages, format, size, modified, stamp, page_starts
-FROM documents;
-DROP TABLE documents;
-ALTER TABLE documents_3 RENAME TO documents;
-CREATE UNIQUE INDEX documents_ready ON documents (owner, location) WHERE state = 'ready';
-CREATE INDEX documents_by_id ON documents (document_id, owner) WHERE state = 'ready';
-
-CREATE TABLE changes (n INTEGER NOT NULL);
-INSERT INTO changes VALUES (0);
-CREATE TRIGGER documents_updated AFTER UPDATE ON documents BEGIN
-    UPDATE changes SET n = n + 1;
-END;
-CREATE TRIGGER documents_removed AFTER DELETE ON documents WHEN old.state = 'ready' BEGIN
-    UPDATE changes SET n = n + 1;
 END;
 
 CREATE TABLE models (
@@ -130,5 +102,8 @@ CREATE TRIGGER passages_forgotten AFTER DELETE ON passages BEGIN
 END;
 """
 
-MIGRATIONS = [_VERSION_1, _VERSION_2, _VERSION_3]
+MIGRATIONS = ["", "", _SCHEMA]
 """Script i brings a file from schema version i to i + 1; `PRAGMA user_version` says where a file stands."""
+
+FIRST_VERSION = 3
+"""Files of versions 1 and 2 were made before the first release, and are not brought up to date."""

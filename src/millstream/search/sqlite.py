@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millstream.database import connect, migrate
-from millstream.errors import ModelError, NotFound
+from millstream.errors import ConfigurationError, ModelError, NotFound
 from millstream.search import EVERYTHING, Filter, Match, Passage
 from millstream.search.embed import Embedder
 from millstream.search.embed.cache import QueryCache
@@ -27,8 +28,8 @@ from millstream.search.fuse import reciprocal_rank_fusion, without_copies
 from millstream.search.lexical import best_matches, coverage
 from millstream.search.query import query_terms
 from millstream.search.rerank import Reranker
-from millstream.search.schema import MIGRATIONS
-from millstream.search.vectors import VectorTable
+from millstream.search.schema import FIRST_VERSION, MIGRATIONS
+from millstream.search.vectors import VectorTable, set_aside
 from millstream.search.writer import IndexWriter
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ class SqliteIndex:
 
     Without an `embedder` it is searched by words alone. What a `reranker` is given is put into its order. Both are
     closed with the index. `only` leaves out one half of each search, to measure the other.
-    Raises ConfigurationError when the file is no index or was made by a newer version.
+    Raises ConfigurationError when the file is no index or was made by a newer version, or before the first release.
     """
 
     def __init__(
@@ -87,8 +88,15 @@ class SqliteIndex:
         self._reranker = reranker
         self._questions = QueryCache(embedder) if embedder else None
         self._vectors = VectorTable(embedder.name) if embedder else None
+        self._told_of_change = False
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = connect(path)
+        if 0 < connection.execute("PRAGMA user_version").fetchone()[0] < FIRST_VERSION:
+            connection.close()
+            raise ConfigurationError(
+                f"{path.name} was made by a Millstream from before its first release. Delete it, with the files beside "
+                f"it whose names begin with {path.name}, and sync your documents again."
+            )
         migrate(connection, path.name, MIGRATIONS)
         self._idle = [connection]
         self._threads = ThreadPoolExecutor(READERS, "millstream-search")
@@ -137,10 +145,30 @@ class SqliteIndex:
         if not await self._read(self._vectors.refresh):
             return None
         try:
-            return await self._questions.vector(query)
+            vector = await self._questions.vector(query)
         except ModelError as error:
             logger.warning("searching by words alone: %s", error.message)
             return None
+        dimensions = self._vectors.dimensions
+        if dimensions is not None and vector.shape != (dimensions,):
+            await asyncio.to_thread(self._set_aside, dimensions, len(vector))
+            return None
+        return vector
+
+    def _set_aside(self, dimensions: int, instead: int) -> None:
+        """The vectors in the index are another model's, though it has the name of this one."""
+        assert self.embedder is not None
+        with closing(connect(self.path)) as connection:
+            set_aside(connection, self.embedder.name, dimensions)
+        if not self._told_of_change:
+            self._told_of_change = True
+            logger.warning(
+                "searching by words alone: the vectors in the index have %d dimensions, %s gives %d, so it is another "
+                "model now. Its vectors are made by the server, or by the next `millstream sync`.",
+                dimensions,
+                self.embedder.name,
+                instead,
+            )
 
     def _found(self, connection: sqlite3.Connection, asked: "_Asked", limit: int) -> list[Passage]:
         lexical: list[tuple[int, float]] = []
@@ -154,9 +182,17 @@ class SqliteIndex:
         rows = _rows(connection, list(scores))
         chosen = without_copies(list(scores), {passage: row[2] for passage, row in rows.items()}, limit)
         covered = coverage(connection, asked.terms, chosen)
+        breaks = _page_breaks(connection, chosen)
         by_words, by_meaning = _matches(lexical), _matches(semantic)
         return [
-            _passage(rows[passage], scores[passage], covered[passage], by_words.get(passage), by_meaning.get(passage))
+            _passage(
+                rows[passage],
+                breaks.get(passage),
+                scores[passage],
+                covered[passage],
+                by_words.get(passage),
+                by_meaning.get(passage),
+            )
             for passage in chosen
         ]
 
@@ -254,6 +290,17 @@ def _rows(connection: sqlite3.Connection, passages: Sequence[int]) -> dict[int, 
     return {row[0]: row for row in read}
 
 
+def _page_breaks(connection: sqlite3.Connection, passages: Sequence[int]) -> dict[int, int]:
+    """Of each passage that covers two pages, where in its document's text the second one begins."""
+    read = connection.execute(
+        "SELECT p.id, json_extract(d.page_starts, '$[' || (p.page_end - 1) || ']') "
+        "FROM passages AS p JOIN documents AS d ON d.id = p.document "
+        f"WHERE p.id IN ({','.join('?' * len(passages))}) AND p.page_end > p.page_start",
+        passages,
+    )
+    return dict(read)
+
+
 def _settled(connection: sqlite3.Connection, ranking: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
     """`ranking` with neighbours of one score by address and place, not by when they were indexed: copies of a text."""
     rows = connection.execute(
@@ -273,7 +320,12 @@ def _matches(ranking: Sequence[tuple[int, float]]) -> dict[int, Match]:
 
 
 def _passage(
-    row: tuple[Any, ...], score: float, covered: float, lexical: Match | None, semantic: Match | None
+    row: tuple[Any, ...],
+    page_break: int | None,
+    score: float,
+    covered: float,
+    lexical: Match | None,
+    semantic: Match | None,
 ) -> Passage:
     _, n, text, start, end, page_start, page_end, document_id, version, title, uri = row
     return Passage(
@@ -287,6 +339,7 @@ def _passage(
         page_end=page_end,
         start=start,
         end=end,
+        page_break=page_break,
         score=_short(score),
         coverage=round(covered, 3),
         lexical=lexical,

@@ -69,6 +69,11 @@ class VectorTable:
                 self._load(connection, last[0])
             return self._rows.count if self._rows else 0
 
+    @property
+    def dimensions(self) -> int | None:
+        """Of the vectors in memory; None where there are none."""
+        return self._rows.dimensions if self._rows else None
+
     def nearest(
         self,
         connection: sqlite3.Connection,
@@ -191,6 +196,15 @@ class VectorTable:
         passages = [passage for passage, _ in read]
         order = sorted(range(len(read)), key=lambda i: (-cosines[i, 0], passages[i]))
         return [(passages[i], float(cosines[i, 1])) for i in order]
+
+
+def set_aside(connection: sqlite3.Connection, model: str, dimensions: int) -> None:
+    """Another model answers under the name of the one whose vectors have so many dimensions: those become an earlier
+    model's, and are made anew as after any change of model.
+    """
+    connection.execute(
+        "UPDATE models SET name = name || ' before #' || id WHERE name = ? AND dimensions = ?", (model, dimensions)
+    )
 
 
 def stored(vectors: Floats) -> list[bytes]:

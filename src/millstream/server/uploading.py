@@ -13,7 +13,8 @@ from starlette.types import Message
 from millstream.documents.catalogue import Listed
 from millstream.documents.folders import location_of
 from millstream.documents.library import Library
-from millstream.errors import Conflict, InputError, TooLarge, Unavailable
+from millstream.documents.uploads import too_many_uploads
+from millstream.errors import InputError, TooLarge, Unavailable
 
 if TYPE_CHECKING:
     from millstream.server.app import Millstream
@@ -83,16 +84,16 @@ async def keep_files(
     """Keeps files of a form under these names. Raises Conflict, InputError."""
     named = list(files)
     check_room(millstream, library, owner, [name for name, _ in named])
-    return [await keep(library, owner, name, _pieces_of(file)) for name, file in named]
+    return [await keep(millstream, library, owner, name, _pieces_of(file)) for name, file in named]
 
 
-async def keep(library: Library, owner: str, name: str, pieces: AsyncIterator[bytes]) -> Kept:
-    """Keeps one file; the same name is the same document. Raises InputError."""
+async def keep(millstream: "Millstream", library: Library, owner: str, name: str, pieces: AsyncIterator[bytes]) -> Kept:
+    """Keeps one file; the same name is the same document. Raises Conflict, InputError."""
     uploads = library.uploads
     path = uploads.path(owner, name)
     with uploads.receiving(owner) as (received, stream):
         await _write(stream, pieces)
-        await asyncio.to_thread(uploads.keep, received, owner, name)
+        await asyncio.to_thread(uploads.keep, received, owner, name, millstream.settings.uploads)
     document_id = await library.catalogue.document_id(owner, location_of(path))
     return Kept(document_id, f"uploads/{path.name}", library.read_upload(path, owner, document_id))
 
@@ -105,13 +106,13 @@ async def state_of(library: Library, owner: str, kept: Kept) -> Listed:
 
 
 def check_room(millstream: "Millstream", library: Library, owner: str, names: Iterable[str]) -> None:
-    """Raises Conflict when these files would be more than an owner may have."""
+    """Raises Conflict when these files would be more than an owner may have.
+
+    Before anything is received; `Uploads.keep` sees to uploads that come at the same time.
+    """
     new = {path for name in names if not (path := library.uploads.path(owner, name)).exists()}
     if library.uploads.count(owner) + len(new) > millstream.settings.uploads:
-        raise Conflict(
-            f"There are {millstream.settings.uploads} uploads, which is the limit (MILLSTREAM_UPLOADS): remove some.",
-            code="too-many-uploads",
-        )
+        raise too_many_uploads(millstream.settings.uploads)
 
 
 def upload_bytes(millstream: "Millstream") -> int:

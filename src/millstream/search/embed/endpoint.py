@@ -2,6 +2,7 @@
 
 import asyncio
 import binascii
+import logging
 import ssl
 from collections.abc import Iterator, Sequence
 
@@ -17,6 +18,8 @@ from millstream.models.endpoint import Endpoint
 from millstream.models.openai import error_detail, proxy_for, reason_for, retry_after_s
 from millstream.models.timeouts import Timeouts
 from millstream.search.embed import Vectors
+
+logger = logging.getLogger("millstream")
 
 BATCH = 96  # texts in one request
 BATCH_CHARACTERS = 100_000  # of one request: OpenAI takes at most 300,000 tokens at once
@@ -72,6 +75,7 @@ class EndpointEmbedder:
         self._first_wait_s = first_wait_s
         self._session: aiohttp.ClientSession | None = None
         self._requests = asyncio.Semaphore(REQUESTS)
+        self._told = ""  # why passages wait for their vectors
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.embed`."""
@@ -99,13 +103,23 @@ class EndpointEmbedder:
             wait = self._first_wait_s
             for _ in range(TRIES - 1):
                 try:
-                    return await self._ask(texts, BATCH_TIMEOUT_S)
+                    vectors = await self._ask(texts, BATCH_TIMEOUT_S)
                 except ModelError as error:
                     if not error.retryable:
                         raise
+                    self._tell(error.message)
                     await asyncio.sleep(min(MAX_WAIT_S, error.retry_after or wait))
                     wait *= 2
+                else:
+                    self._told = ""
+                    return vectors
             return await self._ask(texts, BATCH_TIMEOUT_S)
+
+    def _tell(self, reason: str) -> None:
+        """At once and once, however many requests wait for however long."""
+        if reason != self._told:
+            self._told = reason
+            logger.warning("vectors have to wait, trying again: %s", reason)
 
     async def _ask(self, texts: Sequence[str], timeout_s: float) -> Vectors:
         body = msgspec.json.encode({"model": self._model, "input": texts, "encoding_format": "base64"})

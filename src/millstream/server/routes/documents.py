@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from millstream.documents.catalogue import MAX_LISTED, Listed
+from millstream.documents.catalogue import MAX_LISTED, Listed, cursor_of
 from millstream.documents.formats import FORMATS
 from millstream.documents.library import Library
 from millstream.errors import Conflict, InputError
@@ -62,7 +62,7 @@ async def list_documents(request: Request) -> Response:
     progress = await library.progress(owner)
     body = {"documents": [*waiting, *found], "indexing": progress}
     if len(found) == limit:
-        body["next"] = found[-1].document_id
+        body["next"] = cursor_of(found[-1])
     return _json(body)
 
 
@@ -142,7 +142,7 @@ async def _from_body(request: Request, millstream: "Millstream", library: Librar
                 raise too_large(millstream)
             yield piece
 
-    return [await keep(library, owner, name, pieces())]
+    return [await keep(millstream, library, owner, name, pieces())]
 
 
 async def _from_form(request: Request, millstream: "Millstream", library: Library, owner: str) -> list[Kept]:
