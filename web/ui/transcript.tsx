@@ -22,7 +22,14 @@ export function Transcript(): JSX.Element {
 
   const toEnd = (): void => {
     const element = scroller.current;
-    if (element) element.scrollTop = element.scrollHeight;
+    // What there is without a question is read from its beginning.
+    if (element && chat.path.length > 0) element.scrollTop = element.scrollHeight;
+  };
+  const look = (): void => {
+    if (!scroller.current) return;
+    const { scrollHeight, scrollTop, clientHeight } = scroller.current;
+    following.current = scrollHeight - scrollTop - clientHeight < AT_END_PX;
+    setAway(!following.current);
   };
 
   // A question of one's own is always brought into sight; what follows only while the reader is at the end.
@@ -38,6 +45,7 @@ export function Transcript(): JSX.Element {
   useEffect(() => {
     const sizes = new ResizeObserver(() => {
       if (following.current) toEnd();
+      else look();
     });
     for (const element of [scroller.current, column.current]) if (element) sizes.observe(element);
     return () => sizes.disconnect();
@@ -53,11 +61,7 @@ export function Transcript(): JSX.Element {
         aria-live="off"
         aria-label={t("conversation")}
         tabIndex={0}
-        onScroll={(event) => {
-          const { scrollHeight, scrollTop, clientHeight } = event.currentTarget;
-          following.current = scrollHeight - scrollTop - clientHeight < AT_END_PX;
-          setAway(!following.current);
-        }}
+        onScroll={look}
       >
         <div ref={column} class="column">
           {state.opening && <Opening />}
@@ -80,7 +84,7 @@ export function Transcript(): JSX.Element {
           )}
         </div>
       </section>
-      {away && (
+      {away && path.length > 0 && (
         <button
           type="button"
           class="to-end"
