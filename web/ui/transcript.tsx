@@ -20,16 +20,17 @@ export function Transcript(): JSX.Element {
   const [away, setAway] = useState(false);
   const question = path.findLast((message) => message.role === "user")?.message_id;
 
-  const toEnd = (): void => {
-    const element = scroller.current;
-    // What there is without a question is read from its beginning.
-    if (element && chat.path.length > 0) element.scrollTop = element.scrollHeight;
-  };
   const look = (): void => {
     if (!scroller.current) return;
     const { scrollHeight, scrollTop, clientHeight } = scroller.current;
     following.current = scrollHeight - scrollTop - clientHeight < AT_END_PX;
     setAway(!following.current);
+  };
+  const toEnd = (): void => {
+    const element = scroller.current;
+    // What there is without a question is read from its beginning.
+    if (element && chat.path.length > 0) element.scrollTop = element.scrollHeight;
+    look();
   };
 
   // A question of one's own is always brought into sight; what follows only while the reader is at the end.
@@ -91,7 +92,6 @@ export function Transcript(): JSX.Element {
           onClick={() => {
             following.current = true;
             toEnd();
-            setAway(false);
           }}
         >
           <Icon name="down" />
