@@ -135,7 +135,7 @@ async def test_no_rarer_state_has_a_violation(
 
         await ask(page, "And of the sun?")
         stage.do(wait)
-        await expect(page.get_by_text("trying again in")).to_be_visible()
+        await expect(page.locator(".steps").get_by_text("trying again in")).to_be_visible()
         await look("waiting for the model")
         over.set()
         await expect(page.get_by_role("button", name="Try again in")).to_be_disabled()

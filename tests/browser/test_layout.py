@@ -17,8 +17,9 @@ LONG = "Was the weir rebuilt before or after the great flood that took the bridg
 TOO_SMALL = """() => {
     const root = document.querySelector("millstream-chat").shadowRoot;
     return [...root.querySelectorAll("button, summary, select, textarea, input:not([disabled], [hidden]), a")]
-        .filter(control => !control.closest(".words") || control.matches(".copy-code"))  // in a line of text
-        .map(control => [control, (control.closest(".source") ?? control).getBoundingClientRect()])  // the card opens it
+        // In a line of text the text's size counts; of a source all of its card opens it.
+        .filter(control => !control.closest(".words") || control.matches(".copy-code"))
+        .map(control => [control, (control.closest(".source") ?? control).getBoundingClientRect()])
         .filter(([, box]) => box.width > 0 && (box.width < 43.5 || box.height < 43.5))
         .map(([control, box]) => `${control.outerHTML.slice(0, 90)} ${box.width}x${box.height}`);
 }"""

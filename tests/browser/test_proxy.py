@@ -18,8 +18,8 @@ NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/loca
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-# nginx with buffering for everything, deaf to the server's wish for none. By itself that holds back nothing that comes in
-# small pieces; its compression does, until the answer has ended.
+# nginx with buffering for everything, deaf to the server's wish for none. By itself that holds back nothing that comes
+# in small pieces; its compression does, until the answer has ended.
 CONFIGURATION = """
 daemon off;
 pid {folder}/nginx.pid;
@@ -68,9 +68,7 @@ async def nginx(folder: Path, target: int, *, gzip: bool, upgrade: bool) -> Asyn
     configuration = folder / "nginx.conf"
     sockets = SOCKETS.format(target=target) if upgrade else ""
     configuration.write_text(
-        CONFIGURATION.format(
-            folder=folder, port=port, target=target, gzip="on" if gzip else "off", sockets=sockets
-        )
+        CONFIGURATION.format(folder=folder, port=port, target=target, gzip="on" if gzip else "off", sockets=sockets)
     )
     process = await asyncio.create_subprocess_exec(
         NGINX, "-c", str(configuration), "-p", str(folder), stderr=asyncio.subprocess.DEVNULL

@@ -226,7 +226,9 @@ async def test_temperature_and_effort_are_offered_with_a_model_within_the_operat
         await page.get_by_role("button", name="Settings of this conversation").click()
         temperature = page.get_by_label("Temperature")
         await expect(temperature).to_have_attribute("max", "0.5")
-        await expect(page.get_by_label("Reasoning effort").get_by_role("option")).to_have_text(["Default", "Low", "High"])
+        await expect(page.get_by_label("Reasoning effort").get_by_role("option")).to_have_text(
+            ["Default", "Low", "High"]
+        )
         await temperature.fill("0.25")
         await page.get_by_label("Reasoning effort").select_option("High")
         await page.keyboard.press("Escape")
