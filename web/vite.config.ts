@@ -26,5 +26,10 @@ export default defineConfig({
     // A data: address would be refused by the page's own policy.
     assetsInlineLimit: 0,
   },
-  test: { include: ["tests/**/*.test.{ts,tsx}"], environment: "node", server: { deps: { inline: ["markdown-it"] } } },
+  test: {
+    include: ["tests/**/*.test.{ts,tsx}"],
+    environment: "node",
+    css: { include: /ui\/style\.css/ },
+    server: { deps: { inline: ["markdown-it"] } },
+  },
 });

@@ -1,9 +1,13 @@
 """For everyone: by keyboard, by screen reader, at any width, in both schemes."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, expect
+
+from millstream.errors import ModelError
+from millstream.run import Run
 
 from .conftest import Watched, watched
 from .moves import ask, set_to, until_done, violations
@@ -92,6 +96,98 @@ async def test_no_state_has_a_violation(browser: Browser, stage: Stage, port: in
         await page.get_by_role("button", name="More for").first.click()
         await look("list")
         assert found == {state: [] for state in found}
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)])
+async def test_no_rarer_state_has_a_violation(
+    browser: Browser, stage: Stage, port: int, scheme: str, width: int
+) -> None:
+    async with watched(browser, port, color_scheme=scheme, viewport={"width": width, "height": 844}) as visit:
+        visit.expected = ("422",)
+        page = await visit.open(f"http://127.0.0.1:{port}/")
+        found: dict[str, list[Any]] = {}
+
+        async def look(state: str) -> None:
+            found[state] = await violations(page)
+
+        await page.get_by_role("button", name="Watch a recorded answer").first.click()
+        await expect(page.locator(".words")).not_to_be_empty()
+        await look("recording")
+        await page.keyboard.press("Escape")
+        await expect(page.locator(".note")).to_be_visible()
+        await look("recording, stopped")
+
+        await ask(page, "What is the capital of the moon?")
+        stage.do(_search)
+        stage.say("The moon has none. It was built in 1743.\n\n- [x] looked up\n- [ ] asked\n")
+        stage.end()
+        await expect(page.get_by_text("This answer rests on no source of yours.")).to_be_visible()
+        await page.locator(".answer .fold > summary").last.click()
+        await page.locator(".step-detail > summary").last.click()
+        await look("no sources, a step open")
+
+        over = asyncio.Event()
+
+        async def wait(run: Run) -> None:
+            async with run.step("retry", "The model is rate limited; trying again in 30 s…"):
+                await over.wait()
+            raise ModelError("Too many requests.", code="model-rate-limited", retryable=True, retry_after=30)
+
+        await ask(page, "And of the sun?")
+        stage.do(wait)
+        await expect(page.locator(".steps").get_by_text("trying again in")).to_be_visible()
+        await look("waiting for the model")
+        over.set()
+        await expect(page.get_by_role("button", name="Try again in")).to_be_disabled()
+        await look("failed, to wait")
+
+        await page.get_by_role("button", name="Ask in other words").last.click()
+        await look("editing")
+        await page.get_by_role("textbox", name="Ask in other words").fill("And of Mars?")
+        await page.keyboard.press("Enter")
+        stage.cite(HANDBOOK)
+        stage.say("It has none [1]. It was built in 1743.")
+        stage.end()
+        await until_done(page)
+        await page.locator(".unsupported > summary").click()
+        await expect(page.get_by_role("group", name="Versions of the question")).to_be_visible()
+        await look("versions, unsupported")
+
+        await page.locator("input[type=file]").set_input_files(
+            [
+                {"name": "weir.txt", "mimeType": "text/plain", "buffer": b"The weir."},
+                {"name": "broken.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.4\nno"},
+            ]
+        )
+        await expect(page.get_by_text("Ready", exact=True)).to_be_visible()
+        await expect(page.locator(".file.failed")).to_be_visible()
+        await look("files")
+
+        if width < 800:
+            await page.get_by_role("button", name="Conversations").click()
+        side = page.get_by_role("navigation", name="Conversations")
+        await side.get_by_role("searchbox").fill("moon")
+        await expect(side.locator("mark").first).to_be_visible()
+        await look("search")
+        await side.get_by_role("button", name="More for").first.click()
+        await side.get_by_role("button", name="Rename").click()
+        await look("renaming")
+        await page.keyboard.press("Escape")
+        await side.get_by_role("searchbox").fill("nothing like it")
+        await expect(side.get_by_text("No conversation has all these words.")).to_be_visible()
+        await look("nothing found")
+        if width < 800:
+            await side.get_by_role("button", name="Close the list").click()
+        await set_to(page, "Language", "العربية")
+        await expect(page.locator(".app")).to_have_attribute("dir", "rtl")
+        await look("Arabic")
+        assert found == {state: [] for state in found}
+
+
+async def _search(run: Run) -> None:
+    async with run.step("search", "Searching 2 documents…") as step:
+        hits = [{"title": "handbook.pdf", "uri": "handbook.pdf", "page_start": 4, "score": 0.8125}]
+        step.done("Found no related passages", query="capital of the moon", filters={"year": [1911]}, hits=hits)
 
 
 async def test_a_turn_reads_well_in_the_accessibility_tree(page: Page, stage: Stage) -> None:

@@ -1,11 +1,12 @@
 """Where questions are typed and files are added."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
-from .conftest import watched
+from .conftest import Watched, watched
 from .moves import ask, until_done
 from .stage import Stage, new_millstream, serving
 
@@ -63,6 +64,22 @@ async def test_files_that_are_dropped_and_pasted_become_documents(browser: Brows
         await ask(page, "By how much does the weir raise the water?")
         await until_done(page)
         await expect(page.locator(".words")).to_contain_text("two metres")
+
+
+async def test_a_file_on_its_way_shows_how_far_it_is_and_can_be_given_up(page: Page, visit: Watched) -> None:
+    visit.expected = ("net::ERR_",)
+    sending = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        sending.set()  # and never goes on
+
+    await page.route("**/api/documents**", hold)
+    await page.evaluate(DROP, ["drop", "mill.txt", "The mill stream."])
+    await sending.wait()
+    files = page.get_by_role("list", name="Files that were added")
+    await expect(files.get_by_role("progressbar", name="Sending mill.txt")).to_be_visible()
+    await files.get_by_role("button", name="Dismiss mill.txt").click()
+    await expect(files).to_have_count(0)
 
 
 async def test_a_file_that_cannot_be_read_says_why_by_its_name(browser: Browser, tmp_path: Path) -> None:

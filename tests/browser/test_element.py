@@ -14,6 +14,7 @@ from starlette.routing import Mount, Route
 
 from .conftest import Watched, watched
 from .moves import ask, last_answer, until_done, violations
+from .pdfs import pdf_of
 from .stage import HANDBOOK, Stage, new_millstream, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -161,3 +162,76 @@ async def test_it_can_be_taken_out_and_put_back(shop: tuple[Watched, Page], stag
     stage.end()
     await expect(page.locator(".answer .words")).to_have_text("Half and half.")
     await expect(page.locator(".answer .words")).to_have_count(1)
+
+
+ELSEWHERE = """<!doctype html>
+<html lang="en">
+  <head>
+    <title>Somebody's shop</title>
+    <link rel="icon" href="data:," />
+    <script type="module" src="{chat}millstream-chat.js"></script>
+  </head>
+  <body><main><millstream-chat endpoint="{chat}"></millstream-chat></main></body>
+</html>
+"""
+# As docs/element.md says, with the page's own icon.
+ELSEWHERE_POLICY = (
+    "default-src 'none'; script-src {chat}; connect-src {chat}; img-src data:; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+DROP = """name => {
+    const files = new DataTransfer();
+    files.items.add(new File(["The weir raises the water by two metres."], name, {type: "text/plain"}));
+    document.querySelector("millstream-chat").shadowRoot.querySelector(".transcript")
+        .dispatchEvent(new DragEvent("drop", {dataTransfer: files, bubbles: true, cancelable: true, composed: true}));
+}"""
+
+
+class Elsewhere:
+    """A page on an origin of its own, with the chat of another one in it."""
+
+    def __init__(self) -> None:
+        self.chat = ""
+
+    async def page(self, request: Request) -> Response:
+        policy = ELSEWHERE_POLICY.format(chat=self.chat)
+        return HTMLResponse(ELSEWHERE.format(chat=self.chat), headers={"Content-Security-Policy": policy})
+
+
+async def test_a_page_of_another_origin_asks_adds_documents_and_opens_sources(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "rivers.pdf").write_bytes(pdf_of(["The weir was rebuilt in 1911 by the guild."]))
+    elsewhere = Elsewhere()
+    async with serving(Starlette(routes=[Route("/", elsewhere.page)])) as shop_port:
+        shop = f"http://localhost:{shop_port}"
+        millstream = new_millstream(tmp_path, origins=shop)
+        async with serving(millstream) as port, watched(browser, port) as visit:
+            elsewhere.chat = f"http://127.0.0.1:{port}/"
+            visit.allowed |= {f"{shop}/", "data:", "blob:"}
+            page = await visit.open(f"{shop}/")
+            await expect(page.get_by_text("There are no documents yet.")).to_be_visible()
+            await millstream.index([tmp_path / "rivers.pdf"])
+            await ask(page, "When was the weir rebuilt?")
+            await until_done(page)
+            await expect(last_answer(page).locator(".words")).to_contain_text("rebuilt in 1911 by the guild")
+            await last_answer(page).locator(".words .citation").first.click()
+            panel = page.get_by_label("Source: rivers")
+            await expect(panel.locator(".marked", has_text="rebuilt in 1911")).to_be_visible()
+            await panel.get_by_role("button", name="Close the source").click()
+            await page.evaluate(DROP, "weir.txt")
+            await expect(page.get_by_text("Ready", exact=True)).to_be_visible()
+            await page.get_by_role("button", name="Good answer").click()
+            await expect(page.get_by_role("button", name="Good answer")).to_have_attribute("aria-pressed", "true")
+
+
+async def test_a_page_whose_origin_is_not_named_is_refused(browser: Browser, tmp_path: Path) -> None:
+    elsewhere = Elsewhere()
+    async with (
+        serving(Starlette(routes=[Route("/", elsewhere.page)])) as shop_port,
+        serving(new_millstream(tmp_path)) as port,
+        watched(browser, port) as visit,
+    ):
+        elsewhere.chat = f"http://127.0.0.1:{port}/"
+        visit.allowed |= {f"http://localhost:{shop_port}/", "data:"}
+        visit.expected = ("CORS policy", "net::ERR_FAILED")
+        page = await visit.open(f"http://localhost:{shop_port}/")
+        assert not await page.evaluate("!!customElements.get('millstream-chat')")

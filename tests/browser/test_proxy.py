@@ -18,7 +18,8 @@ NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/loca
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-# nginx with buffering and compression for everything, deaf to the server's wish for neither.
+# nginx with buffering for everything, deaf to the server's wish for none. By itself that holds back nothing that comes
+# in small pieces; its compression does, until the answer has ended.
 CONFIGURATION = """
 daemon off;
 pid {folder}/nginx.pid;
@@ -27,7 +28,7 @@ worker_processes 1;
 events {{ worker_connections 64; }}
 http {{
   access_log off;
-  gzip on;
+  gzip {gzip};
   gzip_types *;
   gzip_proxied any;
   client_body_temp_path {folder}/body;
@@ -60,13 +61,15 @@ SOCKETS = """
 
 
 @contextlib.asynccontextmanager
-async def nginx(folder: Path, target: int, *, upgrade: bool) -> AsyncIterator[int]:
+async def nginx(folder: Path, target: int, *, gzip: bool, upgrade: bool) -> AsyncIterator[int]:
     assert NGINX is not None, "nginx is not installed; scripts/setup test installs it"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     configuration = folder / "nginx.conf"
     sockets = SOCKETS.format(target=target) if upgrade else ""
-    configuration.write_text(CONFIGURATION.format(folder=folder, port=port, target=target, sockets=sockets))
+    configuration.write_text(
+        CONFIGURATION.format(folder=folder, port=port, target=target, gzip="on" if gzip else "off", sockets=sockets)
+    )
     process = await asyncio.create_subprocess_exec(
         NGINX, "-c", str(configuration), "-p", str(folder), stderr=asyncio.subprocess.DEVNULL
     )
@@ -86,10 +89,10 @@ async def nginx(folder: Path, target: int, *, upgrade: bool) -> AsyncIterator[in
 
 
 @pytest.mark.parametrize("upgrade", [True, False], ids=["with WebSockets", "without WebSockets"])
-async def test_a_buffering_proxy_is_noticed_and_told(
+async def test_a_proxy_that_holds_all_of_an_answer_back_is_noticed_and_told(
     browser: Browser, stage: Stage, port: int, tmp_path: Path, upgrade: bool
 ) -> None:
-    async with nginx(tmp_path, port, upgrade=upgrade) as proxy, watched(browser, proxy) as visit:
+    async with nginx(tmp_path, port, gzip=True, upgrade=upgrade) as proxy, watched(browser, proxy) as visit:
         visit.expected = ("WebSocket", "ERR_", "400", "404")
         visit.allowed.add(f"ws://127.0.0.1:{proxy}/")
         page = await visit.open(f"http://127.0.0.1:{proxy}/")
@@ -109,3 +112,19 @@ async def test_a_buffering_proxy_is_noticed_and_told(
         stage.end()
         await expect(page.locator(".words")).to_contain_text("4", timeout=40_000)
         await until_done(page)
+
+
+async def test_a_proxy_whose_buffers_hold_nothing_back_is_left_alone(
+    browser: Browser, stage: Stage, port: int, tmp_path: Path
+) -> None:
+    async with nginx(tmp_path, port, gzip=False, upgrade=False) as proxy, watched(browser, proxy) as visit:
+        page = await visit.open(f"http://127.0.0.1:{proxy}/")
+        starts: list[str] = []
+        page.on("request", lambda request: starts.append(request.url) if request.url.endswith("/api/runs") else None)
+        await ask(page, "Count")
+        for number in range(1, 9):
+            stage.say(f"{number} ")
+            await expect(page.locator(".words")).to_have_text(" ".join(map(str, range(1, number + 1))))
+        stage.end()
+        await until_done(page)
+        assert len(starts) == 1

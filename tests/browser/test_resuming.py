@@ -221,6 +221,8 @@ async def test_a_very_long_answer_is_shown_whole_and_the_page_stays_quick(page: 
     await expect(page.locator(".words p").last).to_be_in_viewport()
     await expect(page.locator(".words p")).to_have_count(600)
     assert await page.locator(".words .blocks").count() > 10
+    # What is far from the screen is not laid out, but found in the page all the same: that is what `auto` means.
+    await expect(page.locator(".words .blocks").first).to_have_css("content-visibility", "auto")
     took = await page.evaluate(
         """async () => {
             const root = document.querySelector("millstream-chat").shadowRoot;

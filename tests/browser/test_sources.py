@@ -72,6 +72,12 @@ async def test_a_pdf_opens_at_its_page_with_the_passage_marked(library: tuple[Mi
     await expect(panel.locator(".marked", has_text="The weir at Lower Valley raises the water")).to_have_count(1)
     await expect(panel.locator(".marked", has_text="rebuilt in the year 1911")).to_have_count(1)
     await expect(panel.locator(".marked").first).to_be_in_viewport()
+    # The text, and with it the mark, lies exactly over the page, however wide that becomes.
+    for width in (1400, 1250):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await expect(panel.locator(".pdf-text")).to_have_js_property(
+            "clientWidth", await panel.locator("canvas").evaluate("it => it.clientWidth")
+        )
     dark = await panel.locator("canvas").evaluate(
         """canvas => {
             const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, expect
@@ -11,7 +12,7 @@ from millstream.run import Run
 
 from .conftest import Watched, watched
 from .moves import ask, last_answer, set_to, until_done
-from .stage import HANDBOOK, Stage
+from .stage import HANDBOOK, Stage, new_millstream, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -66,9 +67,11 @@ async def test_an_answer_is_rated_with_a_comment_that_outlives_the_page(page: Pa
     await until_done(page)
     await page.get_by_role("button", name="Bad answer").click()
     await page.get_by_label("What was wrong with it?").fill("It is the stream.")
-    async with page.expect_response("**/feedback") as stored:
+    # The rating itself was sent before its comment, and may be answered only now.
+    comment = {"rating": "down", "comment": "It is the stream."}
+    async with page.expect_response(lambda response: response.request.post_data_json == comment) as stored:
         await page.get_by_role("button", name="Send", exact=True).click()
-    assert (await stored.value).request.post_data_json == {"rating": "down", "comment": "It is the stream."}
+    assert (await stored.value).ok
     await page.reload()
     await expect(page.get_by_role("button", name="Bad answer")).to_have_attribute("aria-pressed", "true")
     async with page.expect_response("**/feedback") as removed:
@@ -208,6 +211,48 @@ async def test_what_a_conversation_is_to_be_answered_with_is_sent_and_kept(page:
     await page.get_by_role("button", name="New conversation").first.click()
     await page.get_by_role("button", name="Settings of this conversation").click()
     await expect(page.get_by_label("Sources at most")).to_have_value("")
+
+
+async def test_temperature_and_effort_are_offered_with_a_model_within_the_operators_bounds(
+    browser: Browser, stage: Stage, tmp_path: Path
+) -> None:
+    (tmp_path / "script.json").write_text('{"calls": [{"steps": [{"type": "text", "text": "So."}]}]}')
+    millstream = new_millstream(
+        tmp_path, model=f"scripted/{tmp_path / 'script.json'}", max_temperature=0.5, efforts="low,high"
+    )
+    millstream.answer(stage.answer)
+    async with serving(millstream) as port, watched(browser, port) as visit:
+        page = await visit.open(f"http://127.0.0.1:{port}/")
+        await page.get_by_role("button", name="Settings of this conversation").click()
+        temperature = page.get_by_label("Temperature")
+        await expect(temperature).to_have_attribute("max", "0.5")
+        await expect(page.get_by_label("Reasoning effort").get_by_role("option")).to_have_text(
+            ["Default", "Low", "High"]
+        )
+        await temperature.fill("0.25")
+        await page.get_by_label("Reasoning effort").select_option("High")
+        await page.keyboard.press("Escape")
+        async with page.expect_request("**/api/runs") as asked:
+            await ask(page, "Why?")
+        body = (await asked.value).post_data_json
+        assert body is not None
+        assert body["options"] == {"temperature": 0.25, "reasoning_effort": "high"}
+        stage.end()
+        await until_done(page)
+
+
+async def test_code_is_coloured_once_it_is_finished_by_what_is_loaded_only_then(page: Page, stage: Stage) -> None:
+    loaded: list[str] = []
+    page.on("request", lambda request: loaded.append(request.url) if request.url.endswith(".js") else None)
+    await ask(page, "How?")
+    stage.say("Like this:\n\n```python\ndef turn(wheel):\n")
+    await expect(page.locator(".words pre")).to_contain_text("def turn")
+    await expect(page.locator(".hl-keyword")).to_have_count(0)
+    assert loaded == []
+    stage.say("    return wheel\n```\n\nThat is all.")
+    stage.end()
+    await expect(page.locator(".hl-keyword")).to_have_text(["def", "return"])
+    assert loaded != []
 
 
 async def test_the_page_speaks_the_readers_language_from_right_to_left(

@@ -1,4 +1,4 @@
-import type { JSX } from "preact";
+import type { JSX, RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { AssistantMessage, Feedback } from "../core/api";
 import { duration } from "./duration";
@@ -71,9 +71,17 @@ export function Actions({ message, versions, last, recorded }: Props): JSX.Eleme
   );
 }
 
+/** What opens at the end of what is on screen is brought into sight. */
+function useInSight<Shown extends HTMLElement>(): RefObject<Shown | null> {
+  const shown = useRef<Shown>(null);
+  useEffect(() => shown.current?.scrollIntoView({ block: "nearest" }), []);
+  return shown;
+}
+
 /** Usage, model and times of an answer. */
 function Details({ message }: { message: AssistantMessage }): JSX.Element {
   const ui = useUi();
+  const list = useInSight<HTMLDListElement>();
   const { t, language, chat } = ui;
   const { run } = message;
   const { usage } = run.message;
@@ -94,7 +102,7 @@ function Details({ message }: { message: AssistantMessage }): JSX.Element {
     [t("asked_at"), new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(run.created)],
   ];
   return (
-    <dl class="details" part="details">
+    <dl ref={list} class="details" part="details">
       {rows.map(([name, value]) => (
         <div key={name}>
           <dt>{name}</dt>
@@ -118,8 +126,10 @@ function Comment({ rating, comment, onDone }: CommentProps): JSX.Element {
   const { t } = useUi();
   const field = useRef<HTMLTextAreaElement>(null);
   useEffect(() => field.current?.focus(), [rating]);
+  const form = useInSight<HTMLFormElement>();
   return (
     <form
+      ref={form}
       class="comment"
       onSubmit={(event) => {
         event.preventDefault();

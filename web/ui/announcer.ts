@@ -2,6 +2,7 @@ import type { AssistantMessage } from "../core/api";
 import type { Snapshot } from "../core/fold";
 import type { Chat } from "./chat";
 import type { Settings } from "./settings";
+import { stepLabel } from "./step-label";
 import type { Tongue } from "./strings";
 
 const STATUS_INTERVAL_MS = 5_000;
@@ -107,11 +108,11 @@ export class Announcer {
         speak(this.assertive, `${t("failed")} ${message.error?.message ?? ""}`);
         return;
       default: {
-        const step = message.steps.at(-1)?.label;
+        const step = message.steps.at(-1);
         const now = performance.now();
         if (step === undefined || now - this.stepSaidAt < STATUS_INTERVAL_MS) return;
         this.stepSaidAt = now;
-        this.say(step);
+        this.say(stepLabel(step, t));
       }
     }
   }

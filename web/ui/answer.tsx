@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { AssistantMessage } from "../core/api";
-import type { Following } from "./chat";
+import type { Following } from "./follower";
 import { Actions } from "./actions";
 import { useElapsed, duration, Waited } from "./duration";
 import { Ending } from "./ending";

@@ -126,7 +126,9 @@ export function App({ parts, layout, onSource }: Props): JSX.Element {
           </Bar>
           <Main class="main" aria-label={layout === "page" ? undefined : t("conversation")}>
             <Transcript />
-            <Composer onOptions={() => setPreferences(true)} />
+            <div class="composer-frame">
+              <Composer onOptions={() => setPreferences(true)} />
+            </div>
           </Main>
         </div>
         {shown && <Panel shown={shown} covers={size === "narrow"} onClose={() => setShown(null)} />}

@@ -2,8 +2,8 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { AssistantMessage } from "../core/api";
 import type { RunError } from "../core/fold";
-import type { Following } from "./chat";
 import { useCountdown } from "./duration";
+import type { Following } from "./follower";
 import { Icon } from "./icons";
 import { useUi } from "./ui";
 
@@ -44,13 +44,16 @@ function Note({ text, message }: { text: string; message?: AssistantMessage }): 
 
 function Stopped({ message }: { message: AssistantMessage }): JSX.Element {
   const { t } = useUi();
+  const { content, data } = message.run.message;
+  // A recording has no more to say than was recorded.
+  const isRecording = data?.some(({ name }) => name === "recording") ?? false;
   return (
     <div class="note">
       <p>
         <Icon name="stop" />
         {t("stopped")}
       </p>
-      {message.run.message.content !== "" && <Continue message={message} />}
+      {content !== "" && !isRecording && <Continue message={message} />}
     </div>
   );
 }
@@ -99,7 +102,7 @@ function Failure({ message, error }: { message: AssistantMessage; error: RunErro
         <Icon name="warning" />
         <span>
           <strong>{error.code === "interrupted" ? t("interrupted") : t("failed")}</strong> <bdi>{error.message}</bdi>
-          {partial && ` ${t("partial_kept")}`}
+          {partial && error.code !== "interrupted" && ` ${t("partial_kept")}`}
         </span>
       </p>
       <span class="buttons">

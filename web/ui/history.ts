@@ -1,6 +1,6 @@
 import type { Api, ConversationSummary } from "../core/api";
 import type { Surroundings } from "../core/reader";
-import { sentence } from "./chat";
+import { sentence } from "./sentence";
 import { Store } from "./store";
 
 export interface HistoryState {

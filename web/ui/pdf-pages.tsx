@@ -41,9 +41,8 @@ export function PdfPages({ address, page: first, passage }: Props): JSX.Element 
   useEffect(() => {
     if (!pdf || !target.current || !body.current) return;
     const abort = new AbortController();
-    const width = body.current.clientWidth;
     pdf
-      .draw(page, target.current, width, passage, abort.signal)
+      .draw(page, target.current, passage, abort.signal)
       .then((mark) => {
         if (abort.signal.aborted) return;
         setDrawn(page);

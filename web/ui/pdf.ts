@@ -9,16 +9,10 @@ import { findPassage } from "./passage";
 export interface PdfDocument {
   pages: number;
   /**
-   * Draws page `page` (1-based) into `target`, `width` CSS pixels wide, with its text above it, and marks the passage.
+   * Draws page `page` (1-based) into `target`, as wide as that is, with its text above it, and marks the passage.
    * Returns the mark's first piece, if the passage is on that page. Throws what PDF.js throws.
    */
-  draw: (
-    page: number,
-    target: HTMLElement,
-    width: number,
-    passage: string,
-    signal: AbortSignal,
-  ) => Promise<HTMLElement | undefined>;
+  draw: (page: number, target: HTMLElement, passage: string, signal: AbortSignal) => Promise<HTMLElement | undefined>;
   close: () => void;
 }
 
@@ -29,7 +23,7 @@ export async function openPdf(address: string): Promise<PdfDocument> {
   const pdf = await task.promise;
   return {
     pages: pdf.numPages,
-    draw: (page, target, width, passage, signal) => draw(pdf, page, target, width, passage, signal),
+    draw: (page, target, passage, signal) => draw(pdf, page, target, passage, signal),
     close: () => void task.destroy(),
   };
 }
@@ -38,13 +32,12 @@ async function draw(
   pdf: PDFDocumentProxy,
   number: number,
   target: HTMLElement,
-  width: number,
   passage: string,
   signal: AbortSignal,
 ): Promise<HTMLElement | undefined> {
   const page = await pdf.getPage(number);
   const unscaled = page.getViewport({ scale: 1 });
-  const viewport = page.getViewport({ scale: width / unscaled.width });
+  const viewport = page.getViewport({ scale: target.clientWidth / unscaled.width });
   const density = Math.min(devicePixelRatio, 2);
   const canvas = document.createElement("canvas");
   canvas.width = Math.floor(viewport.width * density);
@@ -55,8 +48,11 @@ async function draw(
   signal.addEventListener("abort", giveUp);
   const text = document.createElement("div");
   text.className = "pdf-text";
-  // PDF.js sizes and places the pieces by these.
-  text.style.setProperty("--total-scale-factor", String(viewport.scale));
+  // PDF.js sizes and places the pieces by this. It follows the page when that becomes wider or narrower.
+  const fit = (): void => {
+    if (target.clientWidth > 0) text.style.setProperty("--total-scale-factor", String(target.clientWidth / unscaled.width));
+  };
+  fit();
   const layer = new TextLayer({ textContentSource: await page.getTextContent(), container: text, viewport });
   try {
     await Promise.all([drawing.promise, layer.render()]);
@@ -66,6 +62,11 @@ async function draw(
   signal.throwIfAborted();
   target.style.aspectRatio = `${viewport.width} / ${viewport.height}`;
   target.replaceChildren(canvas, text);
+  const sizes = new ResizeObserver(() => {
+    if (text.isConnected) fit();
+    else sizes.disconnect();
+  });
+  sizes.observe(target);
   const marked = findPassage(layer.textContentItemsStr, passage).flatMap((i) => layer.textDivs[i] ?? []);
   for (const piece of marked) piece.classList.add("marked");
   return marked[0];

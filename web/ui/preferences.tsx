@@ -3,8 +3,11 @@ import { useEffect, useRef } from "preact/hooks";
 import { IconButton } from "./icons";
 import { EFFORTS, type Effort, type Options } from "./options";
 import type { SettingsState } from "./settings";
-import { LANGUAGES } from "./strings";
+import { type Key, LANGUAGES } from "./strings";
 import { useStore, useUi } from "./ui";
+
+/** The built-in answers in the reader's language; an application's have a label of their own. */
+const MODES: Readonly<Record<string, Key>> = { rag: "mode_rag", chat: "mode_chat", default: "as_configured" };
 
 /** The dialog with a person's settings and those of the conversation. */
 export function Preferences({ onClose }: { onClose: () => void }): JSX.Element {
@@ -100,7 +103,7 @@ function ThisConversation(): JSX.Element | null {
           >
             {answers.map(({ name, label, default: isDefault }) => (
               <option key={name} value={isDefault ? "" : name}>
-                {name === "rag" ? t("mode_rag") : name === "chat" ? t("mode_chat") : label}
+                {MODES[name] ? t(MODES[name]) : label}
               </option>
             ))}
           </select>
@@ -125,20 +128,20 @@ function ThisConversation(): JSX.Element | null {
             />
           </Row>
           {bounds.efforts.length > 0 && (
-          <Row name="effort" label={t("option_effort")}>
-            <select
-              id="setting-effort"
-              value={options.effort ?? ""}
-              onChange={(event) => put({ effort: (event.currentTarget.value || undefined) as Effort | undefined })}
-            >
-              <option value="">{t("as_configured")}</option>
-              {EFFORTS.filter((effort) => bounds.efforts.includes(effort)).map((effort) => (
-                <option key={effort} value={effort}>
-                  {t(`effort_${effort}`)}
-                </option>
-              ))}
-            </select>
-          </Row>
+            <Row name="effort" label={t("option_effort")}>
+              <select
+                id="setting-effort"
+                value={options.effort ?? ""}
+                onChange={(event) => put({ effort: (event.currentTarget.value || undefined) as Effort | undefined })}
+              >
+                <option value="">{t("as_configured")}</option>
+                {EFFORTS.filter((effort) => bounds.efforts.includes(effort)).map((effort) => (
+                  <option key={effort} value={effort}>
+                    {t(`effort_${effort}`)}
+                  </option>
+                ))}
+              </select>
+            </Row>
           )}
         </>
       )}

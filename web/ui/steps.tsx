@@ -2,6 +2,7 @@ import type { JSX } from "preact";
 import type { Snapshot, Step } from "../core/fold";
 import { duration, useElapsed } from "./duration";
 import { Icon } from "./icons";
+import { stepLabel, type Wait, waitOf } from "./step-label";
 import { useUi } from "./ui";
 
 /** A step that takes longer than this is said to be slow. */
@@ -30,7 +31,7 @@ export function Steps({ run, unfolded }: Props): JSX.Element | null {
   return (
     <details class="fold">
       <summary>
-        <span class="fold-name">{steps.length === 1 ? (steps[0]?.label ?? "") : ui.t("steps", { n: steps.length })}</span>
+        <span class="fold-name" dir="auto">{steps.length === 1 ? steps[0] && stepLabel(steps[0], ui.t) : ui.t("steps", { n: steps.length })}</span>
         {total > 0 && <span class="time">{duration(total, ui)}</span>}
       </summary>
       {list}
@@ -41,14 +42,14 @@ export function Steps({ run, unfolded }: Props): JSX.Element | null {
 function StepLine({ step, run }: { step: Step; run: Snapshot }): JSX.Element {
   const ui = useUi();
   const runs = step.state === "running" && run.state === "running";
-  const wait = runs && step.name === "retry" ? secondsIn(step.label) : null;
+  const wait = runs ? waitOf(step) : null;
   const line = (
     <>
       {step.state === "done" && <Icon name={step.name === "retry" ? "clock" : "check"} />}
       {runs && <span class="spinner" aria-hidden="true" />}
       {step.state === "running" && !runs && <Icon name="stop" />}
-      <span class="step-label">
-        {wait === null ? step.label : <Countdown label={step.label} seconds={wait} since={run.created + (step.at ?? 0)} />}
+      <span class="step-label" dir="auto">
+        {wait ? <Countdown wait={wait} since={run.created + (step.at ?? 0)} /> : stepLabel(step, ui.t)}
       </span>
       <span class="time">
         {step.elapsed_ms !== undefined
@@ -74,18 +75,11 @@ function StepLine({ step, run }: { step: Step; run: Snapshot }): JSX.Element {
   );
 }
 
-/** The wait that a "retry" step names in its words ("…; trying again in 12 s…"). */
-const WAIT = /\b(\d+) s…$/;
-
-function secondsIn(label: string): number | null {
-  const seconds = WAIT.exec(label)?.[1];
-  return seconds === undefined ? null : Number(seconds);
-}
-
 /** The words of a wait, with what is left of it in the place of how long it is. */
-function Countdown({ label, seconds, since }: { label: string; seconds: number; since: number }): JSX.Element {
-  const left = Math.max(0, Math.ceil(seconds - useElapsed(since) / 1000));
-  return <>{label.replace(WAIT, `${left}\u00a0s…`)}</>;
+function Countdown({ wait, since }: { wait: Wait; since: number }): JSX.Element {
+  const { t } = useUi();
+  const left = Math.max(0, Math.ceil(wait.seconds - useElapsed(since) / 1000));
+  return <>{wait.words(t, left)}</>;
 }
 
 /** Runs on from when the step began, also where the page came later. */

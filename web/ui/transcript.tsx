@@ -20,9 +20,17 @@ export function Transcript(): JSX.Element {
   const [away, setAway] = useState(false);
   const question = path.findLast((message) => message.role === "user")?.message_id;
 
+  const look = (): void => {
+    if (!scroller.current) return;
+    const { scrollHeight, scrollTop, clientHeight } = scroller.current;
+    following.current = scrollHeight - scrollTop - clientHeight < AT_END_PX;
+    setAway(!following.current);
+  };
   const toEnd = (): void => {
     const element = scroller.current;
-    if (element) element.scrollTop = element.scrollHeight;
+    // What there is without a question is read from its beginning.
+    if (element && chat.path.length > 0) element.scrollTop = element.scrollHeight;
+    look();
   };
 
   // A question of one's own is always brought into sight; what follows only while the reader is at the end.
@@ -38,6 +46,7 @@ export function Transcript(): JSX.Element {
   useEffect(() => {
     const sizes = new ResizeObserver(() => {
       if (following.current) toEnd();
+      else look();
     });
     for (const element of [scroller.current, column.current]) if (element) sizes.observe(element);
     return () => sizes.disconnect();
@@ -53,11 +62,7 @@ export function Transcript(): JSX.Element {
         aria-live="off"
         aria-label={t("conversation")}
         tabIndex={0}
-        onScroll={(event) => {
-          const { scrollHeight, scrollTop, clientHeight } = event.currentTarget;
-          following.current = scrollHeight - scrollTop - clientHeight < AT_END_PX;
-          setAway(!following.current);
-        }}
+        onScroll={look}
       >
         <div ref={column} class="column">
           {state.opening && <Opening />}
@@ -80,14 +85,13 @@ export function Transcript(): JSX.Element {
           )}
         </div>
       </section>
-      {away && (
+      {away && path.length > 0 && (
         <button
           type="button"
           class="to-end"
           onClick={() => {
             following.current = true;
             toEnd();
-            setAway(false);
           }}
         >
           <Icon name="down" />

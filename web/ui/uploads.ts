@@ -1,5 +1,5 @@
 import type { Api } from "../core/api";
-import { sentence } from "./chat";
+import { sentence } from "./sentence";
 import { Store } from "./store";
 
 /** A file on its way into the documents. */

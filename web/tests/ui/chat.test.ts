@@ -52,3 +52,26 @@ describe("an answer whose server died", () => {
     expect(chat.state.following).toBeNull();
   });
 });
+
+describe("ratings", () => {
+  it("reach the server in the order in which they were given", async () => {
+    const stored: string[] = [];
+    let answer: (() => void) | undefined;
+    const fetch: typeof globalThis.fetch = (_input, init) => {
+      stored.push(init?.body as string);
+      return new Promise((resolve) => (answer = () => resolve(new Response(null, { status: 204 }))));
+    };
+    const chat = new Chat(new Api("", fetch), new Clock(20_000), () => () => undefined, nobody, new Desk(memory()));
+    const rated = { message_id: "m1", role: "assistant" as const, created: 0, run: emptySnapshot("r1") };
+
+    const first = chat.rate(rated, { rating: "down" });
+    const second = chat.rate(rated, { rating: "down", comment: "It is the stream." });
+    await Promise.resolve();
+    expect(stored).toEqual(['{"rating":"down"}']);
+    answer?.();
+    await first;
+    answer?.();
+    await second;
+    expect(stored).toEqual(['{"rating":"down"}', '{"rating":"down","comment":"It is the stream."}']);
+  });
+});

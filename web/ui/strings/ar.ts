@@ -101,6 +101,36 @@ export const ar: Catalogue = {
   image: "صورة لم تُحمّل ({place})",
   image_named: "الصورة «{name}» لم تُحمّل ({place})",
 
+  // What the server calls its own steps
+  step_rewrite: "قراءة السؤال في سياقه…",
+  step_rewritten: "البحث عن «{query}»",
+  step_not_rewritten: "البحث عن السؤال كما هو",
+  step_search: {
+    zero: "لا مستندات للبحث فيها…",
+    one: "البحث في مستند واحد…",
+    two: "البحث في مستندين…",
+    few: "البحث في {n} مستندات…",
+    many: "البحث في {n} مستندًا…",
+    other: "البحث في {n} مستند…",
+  },
+  step_found: {
+    zero: "لا مقاطع ذات صلة",
+    one: "عُثر على مقطع واحد ذي صلة",
+    two: "عُثر على مقطعين ذوي صلة",
+    few: "عُثر على {n} مقاطع ذات صلة",
+    many: "عُثر على {n} مقطعًا ذا صلة",
+    other: "عُثر على {n} مقطع ذي صلة",
+  },
+  step_found_none: "لم يُعثر على مقاطع ذات صلة",
+  step_found_far: "لم يُعثر على ما هو قريب بما يكفي للإجابة",
+  step_found_no_room: "عُثر على مقاطع، لكن السؤال لا يترك لها مكانًا",
+  step_prompt: "الكتابة إلى النموذج…",
+  step_prompted: "كُتب إلى النموذج",
+  step_limited: "النموذج يحدّ من الطلبات؛ محاولة جديدة بعد {seconds}\u00a0ث…",
+  step_was_limited: "كان النموذج يحدّ من الطلبات؛ محاولة جديدة بعد {seconds}\u00a0ث",
+  step_unreachable: "تعذّر الوصول إلى النموذج؛ محاولة جديدة بعد {seconds}\u00a0ث…",
+  step_was_unreachable: "تعذّر الوصول إلى النموذج؛ جرت محاولة جديدة بعد {seconds}\u00a0ث",
+
   // How an answer ended
   stopped: "أوقفت هذه الإجابة.",
   failed: "فشلت الإجابة.",

@@ -81,6 +81,22 @@ export const en = {
   image: "Image not loaded ({place})",
   image_named: "Image “{name}” not loaded ({place})",
 
+  // What the server calls its own steps: its words are recognised by the English texts
+  step_rewrite: "Reading the question in its context…",
+  step_rewritten: "Searching for “{query}”",
+  step_not_rewritten: "Searching for the question as it stands",
+  step_search: { one: "Searching {n} document…", other: "Searching {n} documents…" },
+  step_found: { one: "Found {n} related passage", other: "Found {n} related passages" },
+  step_found_none: "Found no related passages",
+  step_found_far: "Found nothing that is near enough to answer this",
+  step_found_no_room: "Found passages, but the question leaves no room for them",
+  step_prompt: "Writing to the model…",
+  step_prompted: "Wrote to the model",
+  step_limited: "The model is rate limited; trying again in {seconds}\u00a0s…",
+  step_was_limited: "The model is rate limited; tried again after {seconds}\u00a0s",
+  step_unreachable: "The model cannot be reached; trying again in {seconds}\u00a0s…",
+  step_was_unreachable: "The model cannot be reached; tried again after {seconds}\u00a0s",
+
   // How an answer ended
   stopped: "You stopped this answer.",
   failed: "The answer failed.",

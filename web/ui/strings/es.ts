@@ -81,6 +81,22 @@ export const es: Catalogue = {
   image: "Imagen no cargada ({place})",
   image_named: "Imagen «{name}» no cargada ({place})",
 
+  // What the server calls its own steps
+  step_rewrite: "Leyendo la pregunta en su contexto…",
+  step_rewritten: "Buscando «{query}»",
+  step_not_rewritten: "Buscando la pregunta tal como está",
+  step_search: { one: "Buscando en {n} documento…", other: "Buscando en {n} documentos…" },
+  step_found: { one: "{n} pasaje relacionado", other: "{n} pasajes relacionados" },
+  step_found_none: "Ningún pasaje relacionado",
+  step_found_far: "No hay nada lo bastante cercano para responder",
+  step_found_no_room: "Hay pasajes, pero la pregunta no deja sitio para ellos",
+  step_prompt: "Escribiendo al modelo…",
+  step_prompted: "Escrito al modelo",
+  step_limited: "El modelo limita las peticiones; nuevo intento en {seconds}\u00a0s…",
+  step_was_limited: "El modelo limitaba las peticiones; nuevo intento tras {seconds}\u00a0s",
+  step_unreachable: "No se llega al modelo; nuevo intento en {seconds}\u00a0s…",
+  step_was_unreachable: "No se llegaba al modelo; nuevo intento tras {seconds}\u00a0s",
+
   // How an answer ended
   stopped: "Detuviste esta respuesta.",
   failed: "La respuesta falló.",

@@ -263,7 +263,7 @@ describe("Markdown that grows", () => {
       }),
       { numRuns: 500 },
     );
-  });
+  }, 30_000);
 
   it("shows no raw syntax that vanishes again, word by word, and only what may turn out to be brackets, unit by unit", () => {
     const texts = (step: (at: number) => number): string[] => {
