@@ -221,10 +221,10 @@ class _Chat:
         message = snapshot.message
         marked = place_marks(message.content, message.citations, lambda n: f" [{n}]")
         self._console.print(Markdown(harmless(marked), hyperlinks=False))
-        cited = {citation.n for citation in message.citations}
         for source in message.sources:
-            if source.n in cited:
-                self._note(cited_source(source))
+            pages = {citation.page for citation in message.citations if citation.n == source.n}
+            if pages:
+                self._note(cited_source(source, pages))
         if message.error is not None:
             self._console.print(Text(harmless(message.error.message), "red"))
         elif snapshot.state == "stopped":

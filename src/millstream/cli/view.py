@@ -53,7 +53,7 @@ class AnswerView:
         self._open = ""  # the Markdown that is not printed yet
         self._marked = MarkedText(lambda n: f" [{n}]")
         self._sources: dict[int, Source] = {}
-        self._cited: set[int] = set()
+        self._cited: dict[int, set[int | None]] = {}  # n → the pages that its citations name
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -74,7 +74,7 @@ class AnswerView:
                 self.seen += len(event.text)
                 self._add(self._marked.text(event.text))
             case Citation():
-                self._cited.add(event.n)
+                self._cited.setdefault(event.n, set()).add(event.page)
                 self._add(self._marked.citation(event))
             case ReasoningDelta():
                 self._reasoning += harmless(event.text)
@@ -87,8 +87,8 @@ class AnswerView:
                 self._sources[event.n] = event
             case TextFinished():
                 self._print_rest()
-                for n in sorted(self._cited & self._sources.keys()):
-                    self._note(cited_source(self._sources[n]))
+                for n in sorted(self._cited.keys() & self._sources.keys()):
+                    self._note(cited_source(self._sources[n], self._cited[n]))
                 if event.reason == "length":
                     self._note("The answer reached its length limit.")
                 elif event.reason == "content_filter":
