@@ -279,6 +279,12 @@ def _routed(settings: Settings) -> Starlette:
     )
 
 
+# Without the last ones a page elsewhere cannot read a PDF in parts.
+_EXPOSED = (
+    "Millstream-Run", "Retry-After", "Mcp-Session-Id", "Content-Disposition", "Accept-Ranges", "Content-Range",
+)  # fmt: skip
+
+
 def _middleware(settings: Settings) -> list[Middleware]:
     middleware = [Middleware(Guard, settings.hosts, settings.origins)]
     if settings.origins:
@@ -287,8 +293,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
             allow_origins=list(settings.origins),
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["*"],  # other people's clients send headers of their own
-            # Without the last ones a page elsewhere cannot read a PDF in parts.
-            expose_headers=["Millstream-Run", "Retry-After", "Content-Disposition", "Accept-Ranges", "Content-Range"],
+            expose_headers=list(_EXPOSED),
         )
         middleware.append(cors)
     return middleware
