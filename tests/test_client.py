@@ -367,6 +367,7 @@ async def test_final_takes_what_is_left_of_a_run_whose_last_events_were_lost() -
 async def test_a_server_that_falls_silent_is_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server of ours sends a heartbeat; a stream without any is read again elsewhere."""
     monkeypatch.setattr(millstream.client.connection, "SILENCE_S", 0.3)
+    monkeypatch.setattr(millstream.client.asynchronous, "ATTEMPTS", 1000)
     async with serving(tmp_path, heartbeat=60) as server, AsyncClient(server.url) as client:
         asked = asyncio.create_task(all_of(client, run_id="r1"))
         telling = await server.told.next()

@@ -312,6 +312,28 @@ async def test_who_comes_back_has_the_same_stream_from_its_start(server: Server)
     assert (response.status, response.body) == (204, b"")
 
 
+async def test_who_comes_back_before_the_first_word_is_told_at_once_that_there_is_an_answer(server: Server) -> None:
+    asked = asyncio.create_task(server.post("/api/chat", body()))
+    telling = await server.told.next()
+    lives = server.millstream.supervisor._live
+    await until(lambda: telling.run.id in lives and lives[telling.run.id].readers == 1)
+    async with resuming(server) as reader:
+        await reader.until(b'"type":"start"')
+        telling.fail(ModelError("The model is busy.", code="model-rate-limited", retryable=True))
+        assert kinds_of(await reader.rest())[-1] == "error"
+    assert (await within(asked)).status == 429
+
+
+async def test_a_reader_who_is_cut_off_is_told(server: Server) -> None:
+    """To the SDK a body that ends would be a whole answer."""
+    async with chatting(server) as reader:
+        telling = await server.told.next()
+        telling.run.write("Hello")
+        await reader.until(b"Hello")
+        server.millstream.supervisor._live[telling.run.id].producer.lose()
+        assert parts_of(await reader.rest())[-1]["type"] == "error"
+
+
 async def test_an_answer_that_ended_while_its_reader_was_away_is_still_there_once(server: Server) -> None:
     async with chatting(server) as reader:
         telling = await server.told.next()
@@ -437,7 +459,7 @@ async def test_chats_that_nobody_comes_back_to_do_not_fill_the_memory(
                 telling.run.write("Hello")
                 await reader.until(b"Hello")
                 await reader.leave()
-        assert (await server.get("/api/chat/a/stream")).status == 204
+        assert (await within(server.get("/api/chat/a/stream"))).status == 204
         for chat in "bc":
             async with resuming(server, chat) as reader:
                 await reader.until(b"Hello")

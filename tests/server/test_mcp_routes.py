@@ -382,6 +382,8 @@ async def test_the_hosts_and_origins_are_those_of_the_settings(tmp_path: Path, o
         )
     assert answered.status == status
     assert refused.status == 403
+    if status == 200:
+        assert "Mcp-Session-Id" in answered.headers["Access-Control-Expose-Headers"]
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/"])

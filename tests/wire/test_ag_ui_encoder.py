@@ -176,8 +176,13 @@ def verify(sent: list[dict[str, Any]]) -> None:
     assert [kind in ("RUN_FINISHED", "RUN_ERROR") for kind in types] == [False] * (len(types) - 1) + [True]
     assert types.count("RUN_STARTED") == 1
     open_blocks: set[tuple[str, str]] = set()
+    unanswered: list[str] = []
     for event in sent:
         block = _block_of(event)
+        if event["type"] == "TOOL_CALL_START":
+            unanswered.append(event["toolCallId"])
+        elif event["type"] == "TOOL_CALL_RESULT":
+            unanswered.remove(event["toolCallId"])
         if event["type"].endswith(("_START", "STEP_STARTED")):
             assert block not in open_blocks
             open_blocks.add(block)

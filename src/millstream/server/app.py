@@ -261,6 +261,12 @@ class _Application:
         await send({"type": "lifespan.shutdown.complete"})
 
 
+# Without the last ones a page elsewhere cannot read a PDF in parts.
+_EXPOSED = (
+    "Millstream-Run", "Retry-After", "Mcp-Session-Id", "Content-Disposition", "Accept-Ranges", "Content-Range",
+)  # fmt: skip
+
+
 def _routed(settings: Settings) -> ASGIApp:
     routed = Starlette(
         routes=[
@@ -282,8 +288,7 @@ def _routed(settings: Settings) -> ASGIApp:
             allow_origins=list(settings.origins),
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["*"],  # other people's clients send headers of their own
-            # Without the last ones a page elsewhere cannot read a PDF in parts.
-            expose_headers=["Millstream-Run", "Retry-After", "Content-Disposition", "Accept-Ranges", "Content-Range"],
+            expose_headers=list(_EXPOSED),
         )
     return Guard(app, settings.hosts, settings.origins)
 

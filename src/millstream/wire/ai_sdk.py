@@ -5,7 +5,7 @@ they do not know, and every release refuses an unknown type, null for what is op
 begun. What is sent by default passes in all of 5, 6 and 7.
 
 A client in JavaScript counts UTF-16 units, and a message may have several text parts: so a place of the answer is given
-as `part` (the how manieth text part, from 0 on), `start` and `end` in it, for `String.slice`.
+as `part` (the number of the text part, from 0 on), `start` and `end` in it, for `String.slice`.
 """
 
 from bisect import bisect_left
@@ -60,7 +60,7 @@ class AiSdkEncoder(Encoder):
         self._marked = MarkedText(lambda n: f"[{n}]")
         self._places = _Places()
         self._sources: dict[int, dict[str, Any]] = {}
-        self._steps: dict[str, dict[str, Any]] = {}
+        self._steps: dict[str, dict[str, Any]] = {}  # begun and not finished, as they were sent
         self._tools: set[str] = set()  # begun and not finished
         self._cited = 0
         self._citations: list[dict[str, Any]] = []  # of the open text part, as version 7 has them
@@ -79,7 +79,7 @@ class AiSdkEncoder(Encoder):
         return _data("step", event.step_id, step)
 
     def step_finished(self, event: StepFinished) -> bytes:
-        step = self._steps.get(event.step_id)
+        step = self._steps.pop(event.step_id, None)
         if step is None:
             return b""
         detail = {} if event.detail is None else {"detail": event.detail}
@@ -218,6 +218,8 @@ class AiSdkEncoder(Encoder):
 
     def _end_all(self, unfinished: str) -> bytes:
         frames = self._end_block()
+        for step_id, step in self._steps.items():
+            frames += _data("step", step_id, {**step, "state": "unfinished"})
         for tool_id in sorted(self._tools):
             frames += self.tool_finished(ToolFinished(tool_id=tool_id, error=unfinished))
         return frames + _frame({"type": "finish-step"})

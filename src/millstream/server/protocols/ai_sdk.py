@@ -71,7 +71,8 @@ class Chats:
         except (NotFound, Gone):
             self._forget(chat, run_id)
             return Response(status_code=204)
-        return _Told(self._answer(request, run_id), lambda: self._forget(chat, run_id))
+        # The SDK shows nothing of it before the head is there.
+        return _Told(self._answer(request, run_id, withhold=False), lambda: self._forget(chat, run_id))
 
     async def stop(self, request: Request) -> ASGIApp:
         """Stops the chat's answer, if one is in the making: the SDK's own stop only leaves."""
@@ -84,9 +85,9 @@ class Chats:
             self._forget(chat, run_id)
         return Response(status_code=204)
 
-    def _answer(self, request: Request, run_id: str) -> RunAnswer:
+    def _answer(self, request: Request, run_id: str, *, withhold: bool = True) -> RunAnswer:
         encoder = AiSdkEncoder(address_of(request), self._version)
-        return RunAnswer(run_id, encoder, refuse, stream=True, headers=STREAM_HEADER)
+        return RunAnswer(run_id, encoder, refuse, stream=True, headers=STREAM_HEADER, withhold=withhold)
 
     def _forget(self, chat: tuple[str, str], run_id: str) -> None:
         if self._runs.get(chat) == run_id:
