@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from millstream.errors import Forbidden, InputError
+from millstream.run import Run
 from millstream.server.direct import StreamRoute, StreamsFirst
 from serving import serving
 
@@ -103,7 +104,7 @@ async def test_other_paths_and_methods_are_starlettes(client: Client, method: st
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
-        (InputError("No."), 400, "bad-request"),
+        (InputError("No."), 400, "invalid-request"),
         (HTTPException(401, "Log in.", {"WWW-Authenticate": "Bearer"}), 401, "http-error"),
     ],
 )
@@ -131,6 +132,10 @@ async def test_an_answer_that_has_begun_gets_no_second_head(client: Client, erro
     with pytest.raises(type(error)):
         await client.ask(streams(serve)[0])
     assert [each["type"] for each in client.sent] == ["http.response.start"]
+
+
+async def quick(run: Run) -> None:
+    run.write("Yes.")
 
 
 def by_header(connection: HTTPConnection) -> str:
@@ -163,7 +168,7 @@ async def test_both_streaming_routes_tell_what_identify_raises(
 
 async def test_a_page_of_an_allowed_origin_may_read_the_stream_and_its_refusals(tmp_path: Path) -> None:
     origin = "https://shop.example"
-    async with serving(tmp_path, origins=(origin,)) as server:
+    async with serving(tmp_path, quick, origins=(origin,)) as server:
         for body, status in ((b'{"question":"Why?"}', 200), (b"{", 400)):
             response = await server.request("POST", "/api/runs", data=body, headers={"Origin": origin})
             assert response.status == status
