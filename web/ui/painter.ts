@@ -124,6 +124,7 @@ export class Painter {
 function labelsOf(t: Translate): Labels {
   return {
     table: t("table"),
+    task: (done) => t(done ? "task_done" : "task_open"),
     code: (language) => (language ? t("code_in", { language }) : t("code")),
     image: (name, place) => t(name ? "image_named" : "image", { name, place }),
   };

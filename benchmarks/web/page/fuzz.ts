@@ -9,7 +9,7 @@ declare global {
   }
 }
 
-const labels = { table: "Table", code: () => "Code", image: (name: string) => name };
+const labels = { table: "Table", code: () => "Code", task: () => "Task", image: (name: string) => name };
 const cuts = fc.array(fc.nat(2_000), { maxLength: 30 });
 const ends = fc.array(fc.nat(400), { maxLength: 4 });
 

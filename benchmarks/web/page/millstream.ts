@@ -11,7 +11,7 @@ const frames = {
 };
 
 run((target) => {
-  const labels = { table: "Table", code: () => "Code", image: (name: string) => name };
+  const labels = { table: "Table", code: () => "Code", task: () => "Task", image: (name: string) => name };
   const view = new MarkdownView(target, { labels });
   const pacer: Pacer = new Pacer(frames, (revealed) => view.update(pacer.text.slice(0, revealed), pacer.finished));
   return {

@@ -19,6 +19,8 @@ export interface MarkPiece {
 export interface Labels {
   table: string;
   code: (language: string) => string;
+  /** The box of a task. */
+  task: (done: boolean) => string;
   /** An image that is not fetched; `place` is its host. */
   image: (name: string, place: string) => string;
 }
@@ -77,7 +79,7 @@ export class Drawing {
       } else {
         const content = token.type === "inline" ? this.placement.marked(token) : token.content;
         const task = isFirstOfItem(tokens, i) ? TASK.exec(content) : null;
-        if (task) append(siblings, [checkbox(task[1] !== " "), " "]);
+        if (task) append(siblings, [this.checkbox(task[1] !== " "), " "]);
         append(siblings, this.leaf(token, content.slice(task?.[0].length ?? 0), token === lastLeaf));
       }
     }
@@ -138,6 +140,11 @@ export class Drawing {
     }
   }
 
+  private checkbox(done: boolean): ElementPiece {
+    const label = this.rules.labels.task(done);
+    return element("input", { type: "checkbox", disabled: "", "aria-label": label, ...(done && { checked: "" }) }, []);
+  }
+
   /** Headings continue the page's outline, which has reached level 2 at a turn, without leaving a level out. */
   private levelOf(token: Token): number {
     this.headingLevel = Math.min(Number(token.tag.slice(1)) + 2, this.headingLevel + 1, 6);
@@ -182,10 +189,6 @@ const TASK = /^\[([ xX])\]\s+/;
 
 function isFirstOfItem(tokens: readonly Token[], i: number): boolean {
   return tokens[i]?.type === "inline" && tokens[i - 1]?.type === "paragraph_open" && tokens[i - 2]?.type === "list_item_open";
-}
-
-function checkbox(checked: boolean): ElementPiece {
-  return element("input", { type: "checkbox", disabled: "", ...(checked && { checked: "" }) }, []);
 }
 
 function element(tag: string, attributes: Record<string, string>, children: readonly Piece[]): ElementPiece {

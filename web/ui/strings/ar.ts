@@ -95,6 +95,8 @@ export const ar: Catalogue = {
   table: "جدول",
   code: "شفرة",
   code_in: "شفرة، {language}",
+  task_done: "أُنجز",
+  task_open: "لم يُنجز بعد",
   copy_code: "انسخ الشفرة",
   lines: { zero: "بلا أسطر", one: "سطر واحد", two: "سطران", few: "{n} أسطر", many: "{n} سطرًا", other: "{n} سطر" },
   rows: { zero: "بلا صفوف", one: "صف واحد", two: "صفان", few: "{n} صفوف", many: "{n} صفًا", other: "{n} صف" },

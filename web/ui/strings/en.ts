@@ -75,6 +75,8 @@ export const en = {
   table: "Table",
   code: "Code",
   code_in: "Code, {language}",
+  task_done: "Done",
+  task_open: "To do",
   copy_code: "Copy the code",
   lines: { one: "{n} line", other: "{n} lines" },
   rows: { one: "{n} row", other: "{n} rows" },

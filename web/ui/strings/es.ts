@@ -75,6 +75,8 @@ export const es: Catalogue = {
   table: "Tabla",
   code: "Código",
   code_in: "Código, {language}",
+  task_done: "Hecho",
+  task_open: "Por hacer",
   copy_code: "Copiar el código",
   lines: { one: "{n} línea", other: "{n} líneas" },
   rows: { one: "{n} fila", other: "{n} filas" },

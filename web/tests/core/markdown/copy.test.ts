@@ -7,7 +7,7 @@ import { outline } from "./outline";
 
 function painted(text: string): HTMLElement {
   const target = document.createElement("div");
-  const labels = { table: "Table", code: () => "Code", image: (name: string) => name };
+  const labels = { table: "Table", code: () => "Code", task: () => "Task", image: (name: string) => name };
   new MarkdownView(target, { labels }).update(text, true);
   return target;
 }

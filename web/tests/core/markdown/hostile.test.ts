@@ -11,7 +11,7 @@ const ATTRIBUTES =
 describe("hostile Markdown", () => {
   it("makes no element that loads or runs something and no link elsewhere than it may, at any moment", { timeout: 20_000 }, () => {
     const target = document.createElement("div");
-    const labels = { table: "Table", code: () => "Code", image: (name: string) => name };
+    const labels = { table: "Table", code: () => "Code", task: () => "Task", image: (name: string) => name };
     const view = new MarkdownView(target, { labels });
     for (let end = 0; end < corpus.length; ) {
       end = Math.min(end + 23, corpus.length);

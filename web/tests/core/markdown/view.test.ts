@@ -10,6 +10,7 @@ import { outline } from "./outline";
 
 const LABELS = {
   table: "Table",
+  task: (done: boolean) => (done ? "Done" : "To do"),
   code: (language: string) => (language ? `Code, ${language}` : "Code"),
   image: (name: string, place: string) => `Image “${name}” (${place})`,
 };
@@ -65,8 +66,8 @@ describe("Markdown", () => {
 
   it("has tasks", () => {
     expect(painted("- [ ] a\n- [x] *b*\n- [y] c\n\n[ ] d")).toBe(
-      '<ul><li><input type="checkbox" disabled=""></input> a</li>' +
-        '<li><input type="checkbox" disabled="" checked=""></input> <em>b</em></li><li>[y] c</li></ul><p>[ ] d</p>',
+      '<ul><li><input type="checkbox" disabled="" aria-label="To do"></input> a</li>' +
+        '<li><input type="checkbox" disabled="" aria-label="Done" checked=""></input> <em>b</em></li><li>[y] c</li></ul><p>[ ] d</p>',
     );
   });
 
