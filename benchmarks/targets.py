@@ -1,7 +1,7 @@
 """What to measure and how to talk to it: one `Target` each. Add a server here."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -76,10 +76,16 @@ def millstream(framing: str = "ndjson", **settings: str) -> Target:
     )
 
 
+def protocol(path: str, framing: str, key: str, body: str, only: str = "") -> Target:
+    """The same answer of the product, in another protocol."""
+    return replace(millstream(), path=path, framing=framing, key=key, body=body, only=only)
+
+
 TARGETS: dict[str, Target] = {
     "direct": relay(None),
     "millstream": millstream(),
     "millstream-sse": millstream("sse"),
+    "openai-chat": protocol("/v1/chat/completions", "sse", "content", CHAT.replace("gpt-4o", "chat")),
     "millstream-stop": millstream(when_unread="stop"),
     "millstream-memory": millstream(log="memory"),
     "c-relay": relay(f"{HERE}/bin/relay {{port}} {{upstream_port}}"),
