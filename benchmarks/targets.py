@@ -1,7 +1,7 @@
 """What to measure and how to talk to it: one `Target` each. Add a server here."""
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -85,16 +85,10 @@ def served(path: str, framing: str, key: str, body: str, only: str = "", **setti
     )
 
 
-def protocol(path: str, framing: str, key: str, body: str, only: str = "") -> Target:
-    """The same answer of the product, in another protocol."""
-    return replace(millstream(), path=path, framing=framing, key=key, body=body, only=only)
-
-
 TARGETS: dict[str, Target] = {
     "direct": relay(None),
     "millstream": millstream(),
     "millstream-sse": millstream("sse"),
-    "openai-chat": protocol("/v1/chat/completions", "sse", "content", CHAT.replace("gpt-4o", "chat")),
     "millstream-stop": millstream(when_unread="stop"),
     "millstream-memory": millstream(log="memory"),
     # Its protocols; what each is asked for is the same answer by the model alone.
