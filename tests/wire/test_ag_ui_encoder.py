@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from ag_ui.core import Event as AgUiEvent
 from hypothesis import given
@@ -205,3 +206,12 @@ def _block_of(event: dict[str, Any]) -> tuple[str, str]:
         if name in event:
             return event["type"].rpartition("_")[0], event[name]
     return "", ""
+
+
+def test_a_citation_names_its_page_where_its_source_covers_two() -> None:
+    script = [
+        msgspec.structs.replace(event, page=3) if isinstance(event, Citation) else event
+        for event in SCRIPTS["everything"]
+    ]
+    [cited] = [each["metadata"]["citations"] for each in frames(encoded(script)) if each["type"] == "TEXT_MESSAGE_END"]
+    assert {each["page"] for each in cited} == {3}

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -296,3 +297,11 @@ def test_every_place_lies_in_its_text_part(events: list[AnyEvent]) -> None:
 @given(SCRIPT)
 def test_the_same_events_are_the_same_bytes(events: list[AnyEvent]) -> None:
     assert encoded(events) == encoded(events)
+
+
+def test_a_citation_names_its_page_where_its_source_covers_two() -> None:
+    script = [
+        msgspec.structs.replace(event, page=3) if isinstance(event, Citation) else event
+        for event in SCRIPTS["everything"]
+    ]
+    assert {part["data"]["page"] for part in parts(encoded(script)) if part["type"] == "data-citation"} == {3}

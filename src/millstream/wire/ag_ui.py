@@ -173,7 +173,8 @@ class AgUiEncoder(Encoder):
         return opened + self._text_head + encode_json(event.text) + _TAIL
 
     def citation(self, event: Citation) -> bytes:
-        self._citations.append({"n": event.n, "start": event.start, "end": event.end})
+        page = {} if event.page is None else {"page": event.page}
+        self._citations.append({"n": event.n, "start": event.start, "end": event.end, **page})
         return b""
 
     def tool_started(self, event: ToolStarted) -> bytes:

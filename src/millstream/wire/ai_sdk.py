@@ -142,6 +142,8 @@ class AiSdkEncoder(Encoder):
         mark = self._marked.citation(event) if self._block == "text" else ""
         part, start, end = self._places.span(*self._marked.span(event))
         cited = {"n": event.n, **self._source_id(event.n), "part": part, "start": start, "end": end}
+        if event.page is not None:
+            cited["page"] = event.page
         if mark:
             cited["mark"] = self._places.end
         frames = self._text(mark) if mark else b""
