@@ -263,7 +263,8 @@ class _Application:
 
 # Without the last ones a page elsewhere cannot read a PDF in parts.
 _EXPOSED = (
-    "Millstream-Run", "Retry-After", "Mcp-Session-Id", "Content-Disposition", "Accept-Ranges", "Content-Range",
+    "Millstream-Run", "Retry-After", "WWW-Authenticate", "Mcp-Session-Id", "X-Should-Retry", "Content-Disposition",
+    "Accept-Ranges", "Content-Range",
 )  # fmt: skip
 
 
@@ -281,6 +282,7 @@ def _routed(settings: Settings) -> ASGIApp:
         ],
         exception_handlers={MillstreamError: on_error, HTTPException: on_error, Exception: on_error},
     )
+    routed.router.redirect_slashes = False  # where to would be for the Host header to say
     app: ASGIApp = StreamsFirst(routed)
     if settings.origins:
         app = CORSMiddleware(

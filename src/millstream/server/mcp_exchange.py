@@ -58,6 +58,8 @@ async def _cancel(request: Request, message: dict[str, Any]) -> None:
     """Stops the run of the asking that is cancelled. The client awaits no answer to it any more."""
     params = message.get("params")
     request_id = params.get("requestId") if isinstance(params, dict) else None
+    if not isinstance(request_id, str | int):
+        return
     millstream = millstream_of(request)
     owner = await owner_of(request, millstream.identify)
     asking = ASKING.get(asking_key(request, owner, request_id))

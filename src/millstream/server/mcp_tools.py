@@ -59,13 +59,17 @@ class Asking:
 ASKING: dict[tuple[str, str, Any], Asking] = {}
 
 
+MAX_FILTERS = 100  # documents, folders or formats that one search may name
+
+
 class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which documents are looked through; what is left out does not restrict."""
 
     within: Annotated[
-        tuple[str, ...], msgspec.Meta(description="Documents, or folders with all below them, by uri.")
+        tuple[str, ...],
+        msgspec.Meta(max_length=MAX_FILTERS, description="Documents, or folders with all below them, by uri."),
     ] = ()
-    formats: Annotated[tuple[str, ...], msgspec.Meta(description="pdf, markdown, …")] = ()
+    formats: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_FILTERS, description="pdf, markdown, …")] = ()
     modified_from: Annotated[date | None, msgspec.Meta(description="Changed on this day or later.")] = None
     modified_before: Annotated[date | None, msgspec.Meta(description="Changed before this day.")] = None
 
@@ -221,7 +225,8 @@ async def ask(caller: _Caller, asked: Ask) -> _Result:
             await millstream.supervisor.stop(run_id, caller.owner)
         snapshot = await _follow(caller, run_id)
     finally:
-        ASKING.pop(key, None)
+        if ASKING.get(key) is asking:  # else another one of that id has come since
+            del ASKING[key]
     message = snapshot.message
     marked = place_marks(message.content, message.citations, lambda n: f" [{n}]")
     cited = {citation.n for citation in message.citations}

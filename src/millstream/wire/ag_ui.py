@@ -64,7 +64,7 @@ from millstream.events import (
 )
 from millstream.wire.encoder import Encoder
 
-_VERSION = re.compile(r"(\d+)\.(\d+)\Z")
+_VERSION = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})\Z")
 _encoder = EventEncoder()
 
 

@@ -5,17 +5,25 @@ What happens to the events is the business of the protocol's encoder in `millstr
 
 from importlib import import_module
 
-from starlette.routing import BaseRoute
+from starlette.routing import Route
 
+from millstream.errors import ConfigurationError
 from millstream.server.settings import PROTOCOLS, Settings
 
 
-def protocol_routes(settings: Settings) -> list[BaseRoute]:
-    """The routes of every protocol that is switched on, each below its prefix."""
-    routes: list[BaseRoute] = []
+def protocol_routes(settings: Settings) -> list[Route]:
+    """The routes of every protocol that is switched on, each below its prefix. Raises ConfigurationError."""
+    routes: list[Route] = []
+    taken: dict[str, str] = {}
     for name in PROTOCOLS:
         where = getattr(settings, name)
         if where != "off":
             module = import_module(f"millstream.server.protocols.{name}")
-            routes += module.routes("" if where == "on" else where, settings)
+            for route in module.routes("" if where == "on" else where, settings):
+                if (other := taken.setdefault(route.path, name)) != name:
+                    raise ConfigurationError(
+                        f"{route.path} would be served by two protocols: move one of MILLSTREAM_{other.upper()} and "
+                        f"MILLSTREAM_{name.upper()} to another prefix."
+                    )
+                routes.append(route)
     return routes

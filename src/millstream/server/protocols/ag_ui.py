@@ -1,6 +1,5 @@
 """AG-UI: `/ag-ui` takes a RunAgentInput and streams its events."""
 
-import math
 from typing import Any
 
 from ag_ui.core import (
@@ -25,18 +24,15 @@ from millstream.errors import InputError, MillstreamError
 from millstream.request import RunRequest, request_from
 from millstream.server.app_of import millstream_of
 from millstream.server.protocols.answering import RunAnswer, start_run
-from millstream.server.protocols.endpoint import read_json, route
+from millstream.server.protocols.endpoint import read_json, refusal_headers, route
 from millstream.server.settings import Settings
 from millstream.wire.ag_ui import AgUiEncoder, knows_1_0
 
 
 def refuse(error: MillstreamError) -> Response:
     """The protocol has no body for a refusal: it is the RUN_ERROR that the run would have ended with."""
-    headers = {"Cache-Control": "no-store"}
-    if (wait := getattr(error, "retry_after", None)) is not None:
-        headers["Retry-After"] = str(math.ceil(wait))
     body = RunErrorEvent(message=error.message, code=error.code).model_dump_json(by_alias=True)
-    return Response(body, error.status, headers, "application/json")
+    return Response(body, error.status, refusal_headers(error), "application/json")
 
 
 async def answer(request: Request) -> ASGIApp:

@@ -1,7 +1,6 @@
 """Microsoft's AI Chat Protocol, with what azure-search-openai-demo adds to it: `/chat` and `/chat/stream`."""
 
 import hashlib
-import math
 
 import msgspec
 from starlette.requests import Request
@@ -17,7 +16,7 @@ from millstream.server.identity import owner_of
 from millstream.server.protocols.address import address_of
 from millstream.server.protocols.ai_chat_request import received, run_request, with_files
 from millstream.server.protocols.answering import RunAnswer, start_run
-from millstream.server.protocols.endpoint import Refuse, route
+from millstream.server.protocols.endpoint import Refuse, refusal_headers, route
 from millstream.server.settings import Settings
 from millstream.wire.ai_chat import AIChatEncoder
 
@@ -36,10 +35,7 @@ def refuse_as_text(error: MillstreamError) -> Response:
 
 
 def _refusal(error: MillstreamError, what: str | dict[str, str]) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    if (wait := getattr(error, "retry_after", None)) is not None:
-        headers["Retry-After"] = str(math.ceil(wait))
-    return Response(encode_json({"error": what}), error.status, headers, "application/json")
+    return Response(encode_json({"error": what}), error.status, refusal_headers(error), "application/json")
 
 
 async def complete(request: Request) -> ASGIApp:

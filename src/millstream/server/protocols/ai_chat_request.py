@@ -84,10 +84,11 @@ class Body(msgspec.Struct):
 @contextlib.asynccontextmanager
 async def received(request: Request) -> AsyncIterator[tuple[Body, Files]]:
     """The request and its files, which are there until the end. Raises InputError, TooLarge, Unavailable."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    millstream = millstream_of(request)
+    await owner_of(request, millstream.identify)  # before anything is received
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         yield _body(await read_json(request)), {}
         return
-    millstream = millstream_of(request)
     assert millstream.library is not None
     await check_space(request, millstream, millstream.library)
     limit = millstream.settings.max_body_bytes

@@ -1,6 +1,5 @@
 """Vercel AI SDK: `/api/chat`, what `useChat` calls by default, with the stream to come back to and a stop."""
 
-import math
 from collections.abc import Callable, Container
 from contextlib import suppress
 from typing import Any, Literal
@@ -17,7 +16,7 @@ from millstream.server.app_of import millstream_of
 from millstream.server.identity import owner_of
 from millstream.server.protocols.address import address_of
 from millstream.server.protocols.answering import RunAnswer, start_run
-from millstream.server.protocols.endpoint import read_json, route
+from millstream.server.protocols.endpoint import read_json, refusal_headers, route
 from millstream.server.settings import Settings
 from millstream.wire.ai_sdk import AiSdkEncoder
 
@@ -29,10 +28,7 @@ MAX_CHATS = 10_000
 
 def refuse(error: MillstreamError) -> Response:
     """The sentence as plain text with the status: the SDK shows the raw body to its user."""
-    headers = {"Cache-Control": "no-store"}
-    if (wait := getattr(error, "retry_after", None)) is not None:
-        headers["Retry-After"] = str(math.ceil(wait))
-    return PlainTextResponse(error.message, error.status, headers)
+    return PlainTextResponse(error.message, error.status, refusal_headers(error))
 
 
 class Chats:
@@ -53,8 +49,11 @@ class Chats:
         if chat_id is None:
             return self._answer(request, run_id)
         chat = await _owner(request), chat_id
-        self._runs.pop(chat, None)
+        before = self._runs.pop(chat, None)
         self._runs[chat] = run_id
+        if before is not None:  # who asks again has left that answer, and could not come back to it
+            with suppress(NotFound):
+                await millstream_of(request).supervisor.stop(before, chat[0])
         while len(self._runs) > MAX_CHATS:
             del self._runs[next(iter(self._runs))]
         return _Told(self._answer(request, run_id), lambda: self._forget(chat, run_id))

@@ -1,7 +1,7 @@
 """Answers of a foreign protocol: start a run, follow it from its first event, and send what its encoder makes of it.
 
-The status is withheld until the first visible frame (whatever an encoder makes of an event after `run.started`), the
-terminal event or the first heartbeat, so that a model's 429 reaches the client as 429.
+The status is withheld until the first visible frame (whatever an encoder makes of an event after `run.started`, waiting
+to ask the model again apart), the terminal event or the first heartbeat, so that a model's 429 reaches the client as 429.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from millstream.errors import RunError, Unavailable, status_of
-from millstream.events import AnyEvent, RunFailed, RunStarted, decode, encode_json
+from millstream.events import AnyEvent, RunFailed, RunStarted, StepFinished, StepStarted, decode, encode_json
 from millstream.follower import Cut, Follower
 from millstream.live import WhenUnread
 from millstream.recovery import interrupted
@@ -63,6 +63,7 @@ class RunAnswer:
         self._refuse = refuse
         self._stream = stream
         self._withhold = withhold
+        self._retries: set[str | None] = set()
         self._headers = [(b"millstream-run", run_id.encode())]
         self._headers += [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
 
@@ -104,7 +105,7 @@ class RunAnswer:
                     await self._refuse(error_of(event))(scope, receive, send)
                     return
                 encoded = encoder.encode(event)
-                visible = visible or (encoded != b"" and not isinstance(event, RunStarted))
+                visible = visible or (encoded != b"" and not self._is_preliminary(event))
                 body += encoded
             if not visible:
                 held += body
@@ -118,6 +119,13 @@ class RunAnswer:
         if not committed:  # an answer without a single visible frame
             await self._send_head(send, encoder.media_type, STREAM_HEADERS)
         await send({"type": "http.response.body", "body": held, "more_body": False})
+
+    def _is_preliminary(self, event: AnyEvent) -> bool:
+        """Whether it may still come to a status: the beginning, and waiting to ask the model again."""
+        if isinstance(event, StepStarted) and event.name == "retry":
+            self._retries.add(event.step_id)
+        step_id = event.step_id if isinstance(event, StepStarted | StepFinished) else None
+        return isinstance(event, RunStarted) or step_id in self._retries
 
     async def _send_whole(
         self, scope: Scope, receive: Receive, send: Send, batches: AsyncGenerator[list[AnyEvent], None], reader: Reader

@@ -1,6 +1,7 @@
 """A route of a foreign protocol as plain ASGI: every refusal has that protocol's shape."""
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from millstream.errors import InputError, MillstreamError
+from millstream.events import encode_json
 from millstream.server.app_of import millstream_of
 from millstream.server.routes.runs import read_body
 
@@ -77,21 +79,33 @@ def json_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def refusal(message: str, code: str, status: int) -> MillstreamError:
-    """An error with a status that no class of errors has."""
-    error = MillstreamError(message, code=code)
-    error.status = status
-    return error
+class Refusal(MillstreamError):
+    """A refusal of HTTP itself, with a status and headers that no class of errors has."""
+
+    def __init__(self, message: str, code: str, status: int, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, code=code)
+        self.status = status
+        self.headers = headers or {}
+
+
+def refusal_headers(error: MillstreamError) -> dict[str, str]:
+    """The headers that a refusal has in every protocol; Retry-After in seconds, rounded up."""
+    headers = {"Cache-Control": "no-store", **getattr(error, "headers", {})}
+    if (wait := getattr(error, "retry_after", None)) is not None:
+        headers["Retry-After"] = str(math.ceil(wait))
+    return headers
 
 
 def _method_not_allowed(method: str, methods: Iterable[str]) -> MillstreamError:
-    return refusal(f"{method} is not for this address; use {' or '.join(methods)}.", "method-not-allowed", 405)
+    message = f"{method} is not for this address; use {' or '.join(methods)}."
+    return Refusal(message, "method-not-allowed", 405, {"Allow": ", ".join(methods)})
 
 
 def _as_refusal(error: Exception) -> MillstreamError:
     if isinstance(error, MillstreamError):
         return error
     if isinstance(error, HTTPException):  # of the application's own `identify`
-        return refusal(error.detail, "http-error", error.status_code)
+        detail = error.detail if isinstance(error.detail, str) else encode_json(error.detail).decode()
+        return Refusal(detail, "http-error", error.status_code, error.headers)
     logger.error("a request failed", exc_info=error)
     return MillstreamError("The server failed unexpectedly; its log says why.")

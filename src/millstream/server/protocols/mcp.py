@@ -14,7 +14,8 @@ from starlette.types import ASGIApp
 from millstream.errors import MillstreamError
 from millstream.events import encode_json
 from millstream.server.app_of import millstream_of
-from millstream.server.protocols.endpoint import json_object, route
+from millstream.server.identity import owner_of
+from millstream.server.protocols.endpoint import Refusal, json_object, refusal_headers, route
 from millstream.server.routes.runs import read_body
 from millstream.server.settings import Settings
 
@@ -28,12 +29,14 @@ def refuse(error: MillstreamError) -> Response:
     code = _INVALID_REQUEST if error.status == 400 else _REFUSED
     told = {"code": code, "message": error.message, "data": {"code": error.code}}
     body = encode_json({"jsonrpc": "2.0", "id": None, "error": told})
-    headers = {"Cache-Control": "no-store", **({"Allow": "POST"} if error.status == 405 else {})}
-    return Response(body, error.status, headers, "application/json")
+    return Response(body, error.status, refusal_headers(error), "application/json")
 
 
 async def handle(request: Request) -> ASGIApp:
     """One message and its answer. There is nothing to GET: whatever the server says, it says in an answer."""
+    await owner_of(request, millstream_of(request).identify)  # who may not is told so by HTTP, for a client to sign in
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Refusal("Send the message as application/json.", "unsupported-media-type", 415)
     body = await read_body(request, millstream_of(request).settings.max_body_bytes)
     message = json_object(body)
     exchange = await asyncio.to_thread(import_module, "millstream.server.mcp_exchange")

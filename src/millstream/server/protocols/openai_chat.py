@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from millstream.errors import NotFound
 from millstream.events import encode_json
 from millstream.server.app_of import millstream_of
+from millstream.server.identity import owner_of
 from millstream.server.protocols.address import address_of
 from millstream.server.protocols.answering import RunAnswer, start_run
 from millstream.server.protocols.endpoint import read_json, route
@@ -45,11 +46,13 @@ async def complete(request: Request, *, azure: bool = False) -> ASGIApp:
 
 async def list_models(request: Request) -> ASGIApp:
     """The answers that there are to choose from, the default one first."""
+    await owner_of(request, millstream_of(request).identify)
     models = [_model(answer["name"]) for answer in answers_json(millstream_of(request))]
     return _json({"object": "list", "data": models})
 
 
 async def show_model(request: Request) -> ASGIApp:
+    await owner_of(request, millstream_of(request).identify)
     name = request.path_params["model"]
     if name not in millstream_of(request).offered:
         raise NotFound(

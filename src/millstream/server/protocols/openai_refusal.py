@@ -1,12 +1,12 @@
 """Refusals in OpenAI's shape."""
 
-import math
 import re
 
 from starlette.responses import Response
 
 from millstream.errors import InputError, MillstreamError, RunError
 from millstream.events import encode_json
+from millstream.server.protocols.endpoint import refusal_headers
 from millstream.wire.openai_error import openai_error, openai_status
 
 _FIRST_NAME = re.compile(r"`([a-z_]+)`")
@@ -31,9 +31,7 @@ def refuse(error: MillstreamError, *, azure: bool = False) -> Response:
             "status": status,
             "innererror": {"code": "ResponsibleAIPolicyViolation", "content_filter_result": {}},
         }
-    headers = {"Cache-Control": "no-store"}
-    if (wait := getattr(error, "retry_after", None)) is not None:
-        headers["Retry-After"] = str(math.ceil(wait))
+    headers = refusal_headers(error)
     if not retryable:
         headers["x-should-retry"] = "false"  # the SDKs try every 429 and 5xx again unless they are told
     return Response(encode_json(body), status, headers, "application/json")

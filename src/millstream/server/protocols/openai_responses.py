@@ -54,7 +54,7 @@ async def retrieve(request: Request) -> ASGIApp:
         encoder = OpenAIResponsesEncoder()
         frames = [encoder.encode(event) async for event in supervisor.events(run_id, owner)]
         return Response(b"".join(frames), 200, media_type=encoder.media_type)
-    if record.durable_seq is not None:
+    if starting_after >= 0:
         await _check_history(request, run_id, owner, starting_after)
     encoder = OpenAIResponsesEncoder(resumable=True, starting_after=starting_after)
     return RunAnswer(run_id, encoder, refuse, stream=True, withhold=False)
@@ -111,14 +111,16 @@ async def _whole(request: Request, run_id: str) -> Response:
 
 
 async def _check_history(request: Request, run_id: str, owner: str, starting_after: int) -> None:
-    """Raises CursorAhead when the client has had frames that were lost with the server that sent them."""
+    """Raises CursorAhead when the client has had frames that there are not: lost with the server that sent them."""
     encoder = OpenAIResponsesEncoder()
     async for event in millstream_of(request).supervisor.events(run_id, owner):
-        if isinstance(event, RunFailed):
+        if isinstance(event, RunFailed) and event.durable_seq is not None:
             break
         encoder.encode(event)
     if starting_after >= encoder.next_number:
-        raise CursorAhead(f"The last frames up to {starting_after} were lost; begin again without `starting_after`.")
+        raise CursorAhead(
+            f"There are no frames up to {starting_after} (any more); begin again without `starting_after`."
+        )
 
 
 def _starting_after(request: Request) -> int:

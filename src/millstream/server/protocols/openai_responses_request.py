@@ -106,7 +106,9 @@ def _messages(given: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
     if isinstance(given, str):
         given = [{"role": "user", "content": given}]
     read = [
-        _message(item, f"input[{number}]") for number, item in enumerate(given) if item.get("type") not in _PASSED_OVER
+        _message(item, f"input[{number}]")
+        for number, item in enumerate(given)
+        if str(item.get("type")) not in _PASSED_OVER
     ]
     if not read or read[-1]["role"] != "user":
         raise InvalidParameter("`input` must end with a message of role `user`.", "input")
@@ -124,7 +126,7 @@ def _message(item: dict[str, Any], place: str) -> dict[str, Any]:
             f"An item of type {kind!r} cannot be read here; give messages.", place, code="unsupported_value"
         )
     role, content = item.get("role"), item.get("content")
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         raise InvalidParameter(f"There is no role {role!r}; there are: {', '.join(_ROLES)}.", f"{place}.role")
     if isinstance(content, list):
         content = [_part(part, f"{place}.content[{number}]") for number, part in enumerate(content)]
@@ -164,7 +166,7 @@ def _options(asked: ResponsesRequest, settings: Settings) -> dict[str, Any]:
             message = "No tool but `file_search` is used here; the answer does its own search. Leave out `tools`."
             raise InvalidParameter(message, f"tools[{number}]", code="unsupported_parameter")
         if (results := tool.get("max_num_results")) is not None:
-            if not isinstance(results, int) or not 1 <= results <= settings.max_sources:
+            if type(results) is not int or not 1 <= results <= settings.max_sources:
                 message = f"`max_num_results` must be 1 to {settings.max_sources} here (MILLSTREAM_MAX_SOURCES)."
                 raise InvalidParameter(message, f"tools[{number}].max_num_results")
             options["sources"] = results
