@@ -3,19 +3,23 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from starlette.requests import HTTPConnection
 
 import millstream.client.asynchronous
+import millstream.client.blocking
 import millstream.client.connection
 from core import until
 from millstream import AsyncClient, Client
+from millstream.client.loop import LoopThread
 from millstream.errors import Forbidden, InputError, ModelError, RunError, Unavailable
 from millstream.events import AnyEvent, Data, RunFailed, RunFinished, TextDelta
 from serving import CuttingProxy, Server, Told, serving, within
@@ -376,3 +380,113 @@ async def test_a_server_that_falls_silent_is_dead(tmp_path: Path, monkeypatch: p
             await until(lambda readers=readers: "r1" in lives and lives["r1"].readers == readers)
         telling.end()
         assert isinstance((await within(asked))[-1], RunFinished)
+
+
+# Reads that are cancelled, and clients that are closed
+
+
+async def test_a_read_that_is_cancelled_loses_nothing(server: Server, client: AsyncClient) -> None:
+    run = client.run("Why?")
+    with pytest.raises(TimeoutError):  # nothing has been asked yet, or the first event has not come
+        await asyncio.wait_for(anext(run), 0)
+    events = [await within(anext(run))]
+    telling = await server.told.next()
+    for word in ("Hello ", "world"):
+        reading = asyncio.create_task(anext(run))
+        await until(lambda reading=reading: reading._fut_waiter is not None)  # type: ignore[attr-defined]
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        telling.run.write(word)
+        events.append(await within(anext(run)))
+    telling.end()
+    events += [event async for event in run]
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    final = await within(run.final())
+    assert (final.state, final.message.content) == ("finished", "Hello world")
+
+
+async def test_final_of_a_stream_that_was_left_or_cut_is_the_whole_answer(server: Server, client: AsyncClient) -> None:
+    run = client.run("Why?")
+    first = asyncio.create_task(anext(run))
+    telling = await server.told.next()
+    await within(first)
+    await run.close()
+    asked = asyncio.create_task(run.final())
+    telling.run.write("Hello")
+    telling.end()
+    found = await within(asked)
+    assert (found.state, found.message.content) == ("finished", "Hello")
+
+
+async def test_closing_the_blocking_client_ends_the_reads_of_other_threads(server: Server) -> None:
+    client = Client(server.url)
+    run = client.run("Why?")
+    reading = asyncio.create_task(asyncio.to_thread(list, run))
+    telling = await server.told.next()
+    await until(lambda: run.seq == 1)
+    await in_thread(client.close)
+    with pytest.raises(Unavailable, match="was closed"):
+        await within(reading)
+    telling.end()
+
+
+async def test_threads_that_make_the_first_call_together_share_one_loop(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    both = threading.Barrier(2)
+
+    class Slow(LoopThread):
+        def __init__(self, name: str) -> None:
+            made.append(name)
+            with suppress(threading.BrokenBarrierError):
+                both.wait(0.2)  # long enough for another to come here too, were it let in
+            super().__init__(name)
+
+    monkeypatch.setattr(millstream.client.blocking, "LoopThread", Slow)
+    with Client(server.url) as client:
+        await asyncio.gather(*(in_thread(client.conversations) for _ in range(2)))
+    assert len(made) == 1
+
+
+# What is no server of ours
+
+
+@pytest.mark.parametrize("body", [b"<html>\nHello</html>\n", b'{"hello": 1}\n'])
+async def test_another_web_server_is_told_as_such(body: bytes) -> None:
+    async with imitation((200, body)) as (url, _), AsyncClient(url) as client:
+        with pytest.raises(InputError, match="is no Millstream server"):
+            await within(all_of(client))
+
+
+async def test_a_web_page_and_a_redirect_are_told_as_such() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/api/conversations":
+            return web.Response(text="<html>Hello</html>", content_type="text/html")
+        raise web.HTTPFound("https://login.example/in?secret=1")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as other, AsyncClient(str(other.make_url("/"))) as client:
+        with pytest.raises(InputError, match="web page"):
+            await within(client.conversations())
+        with pytest.raises(InputError, match=r"redirects to https://login\.example/in\. "):
+            await within(all_of(client))
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_token_that_no_header_can_hold_is_told_at_once(kind: type[Client] | type[AsyncClient]) -> None:
+    with pytest.raises(InputError, match="token"):
+        kind(token="a\nb")
+
+
+async def test_a_client_may_be_used_in_one_event_loop_after_another(server: Server) -> None:
+    client = AsyncClient(server.url)
+
+    async def used() -> None:
+        assert await client.conversations() == []
+
+    for _ in range(2):
+        await in_thread(lambda: asyncio.run(used()))
+    await in_thread(lambda: asyncio.run(client.close()))

@@ -2,14 +2,17 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
+import msgspec
+
 from millstream.client.calls import LOCAL_SERVER, Conversation, ConversationList, RunFields
 from millstream.client.connection import Connection, lines
-from millstream.errors import RunError, Unavailable
+from millstream.errors import InputError, RunError, Unavailable
 from millstream.events import AnyEvent, RunFailed, RunFinished, RunStopped, TextDelta, decode
 from millstream.snapshot import Fold, Snapshot
 
@@ -45,11 +48,11 @@ class AsyncClient:
         request: dict[str, Any] = {"run_id": uuid.uuid4().hex, **fields, "stream": True}
         if question is not None:
             request["question"] = question
-        return AsyncRunStream(self, request["run_id"], _events(self._connection, request["run_id"], request, 0))
+        return AsyncRunStream(self, request["run_id"], partial(_events, self._connection, request["run_id"], request))
 
     def follow(self, run_id: str, after: int = 0) -> "AsyncRunStream":
         """The events of a run that has begun, from the one after seq `after` on."""
-        return AsyncRunStream(self, run_id, _events(self._connection, run_id, None, after), whole=after == 0)
+        return AsyncRunStream(self, run_id, partial(_events, self._connection, run_id, None), after)
 
     async def stop(self, run_id: str, seen: int | None = None) -> Snapshot:
         """Stops the run; `seen` counts the code points of the answer that the reader had on screen."""
@@ -72,25 +75,42 @@ class AsyncClient:
 class AsyncRunStream:
     """One run as it happens: iterate over it for its events, or take `text_stream` or `final()`. All share a cursor.
 
+    `events_after` makes the events after a cursor. A read that is cancelled (a timeout, Ctrl-C) loses nothing: the next
+    goes on where it was.
+
     Resumes after every cut. Raises MillstreamError with the server's words when it refuses, Unavailable when it cannot
     be reached, and RunError when events were lost with a server that died (`final` takes what is left).
     """
 
     def __init__(
-        self, client: AsyncClient, run_id: str, events: AsyncGenerator[AnyEvent, None], *, whole: bool = True
+        self,
+        client: AsyncClient,
+        run_id: str,
+        events_after: Callable[[int], AsyncGenerator[AnyEvent, None]],
+        after: int = 0,
     ) -> None:
         self.run_id = run_id
         self._client = client
-        self._events = events
+        self._events_after = events_after
+        self._events = events_after(after)
+        self._after = after
+        self._ended = False
         self._fold = Fold()
-        self._whole = whole
+        self._whole = after == 0
+        self._reading = asyncio.Lock()  # a read that was cancelled may still be leaving when the next begins
 
     def __aiter__(self) -> AsyncIterator[AnyEvent]:
         return self
 
     async def __anext__(self) -> AnyEvent:
-        event = await anext(self._events)
+        async with self._reading:
+            try:
+                event = await anext(self._events)
+            except asyncio.CancelledError:
+                self._events = self._events_after(self.seq)
+                raise
         self._fold.add(event)
+        self._ended = isinstance(event, RunFinished | RunStopped | RunFailed)
         return event
 
     async def __aenter__(self) -> Self:
@@ -108,7 +128,7 @@ class AsyncRunStream:
     @property
     def seq(self) -> int:
         """The cursor: the seq of the last event that was read."""
-        return self._fold.seq
+        return max(self._after, self._fold.seq)
 
     @property
     def text_stream(self) -> AsyncGenerator[str, None]:
@@ -125,6 +145,10 @@ class AsyncRunStream:
         try:
             async for _ in self:
                 pass
+            if not self._ended:  # the stream was closed, or an error ended it
+                self._events = self._events_after(self.seq)
+                async for _ in self:
+                    pass
         except RunError:
             self._whole = False
         return self._fold.snapshot() if self._whole else await self._client.snapshot(self.run_id)
@@ -154,7 +178,7 @@ async def _events(
                     return
             async with response, aclosing(lines(response)) as frames:
                 async for frame in frames:
-                    event = decode(frame) if frame.strip() else None
+                    event = _decoded(frame, connection.url) if frame.strip() else None
                     if event is None or event.seq <= seq:
                         continue
                     seq = event.seq
@@ -170,3 +194,10 @@ async def _events(
         if failures > ATTEMPTS:
             raise reason
         await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
+
+
+def _decoded(frame: bytes, url: str) -> AnyEvent | None:
+    try:
+        return decode(frame)
+    except msgspec.DecodeError as error:
+        raise InputError(f"{url} is no Millstream server: it sent what is no event.") from error

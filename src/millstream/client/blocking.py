@@ -1,5 +1,6 @@
 """The client without asyncio: the same one, on an event loop in a thread of its own."""
 
+import threading
 from collections.abc import Coroutine, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -22,6 +23,7 @@ class Client:
     def __init__(self, url: str = LOCAL_SERVER, *, token: str | None = None) -> None:
         self._client = AsyncClient(url, token=token)
         self._loop: LoopThread | None = None
+        self._starting = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -32,10 +34,11 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        if self._loop is not None:
-            self._loop.wait(self._client.close())
-            self._loop.close()
-            self._loop = None
+        """Threads that are waiting for this client get Unavailable."""
+        with self._starting:
+            loop, self._loop = self._loop, None
+            if loop is not None:
+                loop.close(self._client.close())
 
     def run(self, question: str | None = None, **fields: Unpack[RunFields]) -> "RunStream":
         """A run that begins when its stream is first read. Leaving the stream does not stop the run."""
@@ -62,9 +65,11 @@ class Client:
         return self._wait(self._client.conversation(conversation_id))
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        if self._loop is None:
-            self._loop = LoopThread("millstream-client")
-        return self._loop.wait(work)
+        with self._starting:
+            if self._loop is None:
+                self._loop = LoopThread("millstream-client")
+            loop = self._loop
+        return loop.wait(work)
 
 
 class RunStream:

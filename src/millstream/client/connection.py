@@ -1,5 +1,6 @@
 """One server over HTTP: requests, refusals in the server's own words, and lines however long."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
 
@@ -16,12 +17,18 @@ T = TypeVar("T")
 
 
 class Connection:
-    """`token` is sent as a bearer token. The HTTP session is made with the first request."""
+    """`token` is sent as a bearer token. The HTTP session is made with the first request, for each event loop anew.
+
+    Raises InputError for a token that no header can hold.
+    """
 
     def __init__(self, url: str, token: str | None) -> None:
+        if token and not token.isprintable():
+            raise InputError("The token holds a line break or another control character. Give the token alone.")
         self.url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # the session's
 
     async def close(self) -> None:
         if self._session is not None:
@@ -31,22 +38,36 @@ class Connection:
     async def request(self, method: str, path: str, **options: Any) -> aiohttp.ClientResponse:
         """The server's answer, which is not a refusal.
 
-        Raises InputError for a url that is none, MillstreamError with the server's words when it refuses, Unavailable
+        Raises InputError for a url that is none, or not that of a Millstream server, MillstreamError with the server's words when it refuses, Unavailable
         when it cannot be reached.
         """
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
-            self._session = aiohttp.ClientSession(timeout=timeout, headers=self._headers)
+        session = self._session_of_this_loop()
         try:
-            response = await self._session.request(method, self.url + path, **options)
-            if response.status < 400:
+            response = await session.request(method, self.url + path, allow_redirects=False, **options)
+            if response.status < 300 and response.content_type != "text/html":
                 return response
             async with response:
+                if response.status < 300:
+                    raise InputError(f"{self.url} is no Millstream server: it answered with a web page.")
+                if response.status < 400:
+                    target = response.headers.get("Location", "elsewhere").partition("?")[0]
+                    raise InputError(f"{self.url} redirects to {target}. Give the address of the server itself.")
                 raise _refusal(response.status, await response.read())
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise InputError(f"{self.url!r} is not the address of a server; it begins with http://.") from error
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _unreachable(self.url, error) from error
+
+    def _session_of_this_loop(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        if self._session is not None and self._loop is not loop:
+            self._session.detach()  # its connections ended with its loop
+            self._session = None
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+            self._session = aiohttp.ClientSession(timeout=timeout, headers=self._headers)
+            self._loop = loop
+        return self._session
 
     async def read(self, kind: type[T], method: str, path: str, **options: Any) -> T:
         """The server's answer as JSON. Raises as `request`."""
