@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 
 from millstream.answers.adapt import AnyAnswer
 from millstream.cli.serve import server_config
+from millstream.live import LiveRun
 from millstream.run import Run
 from millstream.server.app import Millstream
 from millstream.server.identity import Identify
@@ -84,6 +85,11 @@ class Server:
             method, self.url + path, skip_auto_headers=list(without), allow_redirects=False, **options
         ) as response:
             return Answered(response.status, response.headers, await response.read())
+
+    async def live(self, run_id: str) -> LiveRun:
+        """The run as the server executes it; an answer may begin before its start is written."""
+        await self.millstream.supervisor._begun(run_id)
+        return self.millstream.supervisor._live[run_id]
 
     async def get(self, path: str, **options: Any) -> "Answered":
         return await self.request("GET", path, **options)

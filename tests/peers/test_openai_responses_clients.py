@@ -331,7 +331,7 @@ async def test_a_client_that_leaves_comes_back_to_the_answer_in_the_making(tmp_p
         telling = await server.told.next()
         telling.run.write("Hello ")
         left = await within(asked)
-        live = server.millstream.supervisor._live[telling.run.id]
+        live = await server.live(telling.run.id)
         await until(lambda: live.readers == 0)
         response_id = left["events"][0]["response"]["id"]
         stream = await client.responses.retrieve(response_id, stream=True, starting_after=1)

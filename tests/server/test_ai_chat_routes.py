@@ -184,7 +184,7 @@ async def test_a_lost_run_does_not_look_complete(tmp_path: Path) -> None:
         telling = await server.told.next()
         telling.run.write("Half")
         await within(response.content.readuntil(b'"Half"}}\n'))
-        server.millstream.supervisor._live[telling.run.id].producer.lose()
+        (await server.live(telling.run.id)).producer.lose()
         last = json.loads((await within(response.read())).splitlines()[-1])
         assert last["error"]["code"] == "interrupted"
 
@@ -333,7 +333,7 @@ async def test_a_retry_goes_on_reading_the_answer_that_its_client_lost(tmp_path:
             telling.run.write("Hello ")
             await within(response.content.readuntil(b'"Hello "}}\n'))
             response.close()
-        live = server.millstream.supervisor._live[telling.run.id]
+        live = await server.live(telling.run.id)
         await until(lambda: live.readers == 0)
         async with posting(server, "/chat/stream", headers=headers) as response:
             await within(response.content.readuntil(b'"Hello "}}\n'))

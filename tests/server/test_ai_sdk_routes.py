@@ -330,7 +330,7 @@ async def test_a_reader_who_is_cut_off_is_told(server: Server) -> None:
         telling = await server.told.next()
         telling.run.write("Hello")
         await reader.until(b"Hello")
-        server.millstream.supervisor._live[telling.run.id].producer.lose()
+        (await server.live(telling.run.id)).producer.lose()
         assert parts_of(await reader.rest())[-1]["type"] == "error"
 
 
@@ -340,7 +340,7 @@ async def test_an_answer_that_ended_while_its_reader_was_away_is_still_there_onc
         telling.run.write("Hello ")
         await reader.until(b"Hello ")
         await reader.leave()
-    live = server.millstream.supervisor._live[telling.run.id]
+    live = await server.live(telling.run.id)
     await until(lambda: live.readers == 0)
     telling.run.write("world")
     telling.end()
@@ -359,8 +359,8 @@ async def test_a_chat_has_its_newest_answer(server: Server) -> None:
             two = await server.told.next()
             two.run.write("two")
             await second.until(b"two")
-            one.end()
-            await first.rest()
+            await within(one.cancelled.wait())  # nobody could come back to it
+            assert b'"type":"abort"' in await first.rest()
             async with resuming(server) as again:
                 await again.until(b"two")
                 two.end()
@@ -431,7 +431,7 @@ async def test_an_answer_that_is_left_goes_on_as_the_operator_says(tmp_path: Pat
             telling = await server.told.next()
             telling.run.write("Hello")
             await reader.until(b"Hello")
-            live = server.millstream.supervisor._live[telling.run.id]
+            live = await server.live(telling.run.id)
             await reader.leave()
         await until(lambda: live.readers == 0)
         assert not live.producer.closed

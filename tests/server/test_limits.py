@@ -124,7 +124,7 @@ async def test_beyond_the_most_answers_at_a_time_the_server_is_busy_and_says_whe
         assert_problem(response, 503, "busy")
         assert response.headers["Retry-After"] == "2"
         first.end()
-        await within(server.millstream.supervisor._live[first.run.id].producer.end_reached())
+        await within((await server.live(first.run.id)).producer.end_reached())
         async with asking(server) as reader:
             assert (await reader.next())["type"] == "run.started"
 

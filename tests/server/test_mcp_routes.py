@@ -336,7 +336,8 @@ async def test_documents_and_runs_are_the_callers(tmp_path: Path) -> None:
         owner = telling.run.owner
         telling.end()
         await asked
-        assert await error_of(server, "ask", question="Why?") == ("forbidden", "Sign in first.")
+        refused = await server.request("POST", "/mcp", json=message("tools/list"), headers=ACCEPT)
+    assert (refused.status, refused.json["error"]["data"]) == (403, {"code": "forbidden"})
     assert found == [1, 0]
     assert read["_meta"]["millstream/code"] == "no-document"
     assert owner == "bob"

@@ -478,7 +478,7 @@ async def test_an_answer_that_another_process_took_ends_in_an_error(tmp_path: Pa
         telling = await server.told.next()
         telling.run.write("One.")
         await asyncio.sleep(0)
-        server.millstream.supervisor._live[telling.run.id].producer.lose()
+        (await server.live(telling.run.id)).producer.lose()
         answered = await within(asked)
     assert chunks(answered)[-1]["error"]["code"] == "interrupted"
     assert b"[DONE]" not in answered.body

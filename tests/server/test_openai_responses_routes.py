@@ -357,7 +357,7 @@ async def test_a_background_response_goes_on_whatever_the_operator_says_of_unrea
         telling = await server.told.next()
         async with server.client.get(f"{server.url}{PATH}/{response['id']}?stream=true") as reader:
             await read_until(reader, "response.in_progress")
-        live = server.millstream.supervisor._live[telling.run.id]
+        live = await server.live(telling.run.id)
         await until(lambda: live.readers == 0)
         telling.run.write("Still here")
         telling.end()
@@ -370,7 +370,7 @@ async def test_a_client_that_waits_for_the_whole_answer_cannot_come_back_so_its_
         asked = asyncio.create_task(server.post(PATH, {"input": "Why?"}))
         telling = await server.told.next()
         await until(lambda: telling.run.id in server.millstream.supervisor._live)
-        live = server.millstream.supervisor._live[telling.run.id]
+        live = await server.live(telling.run.id)
         await until(lambda: live.readers == 1)
         asked.cancel()
         await within(telling.cancelled.wait())
@@ -558,3 +558,22 @@ async def test_answers_of_protocols_that_keep_nothing_are_no_responses(tmp_path:
         run = (await server.post("/api/runs", {"messages": [{"role": "user", "content": "x"}]})).json
         error_of(await server.get(f"{PATH}/resp_{run['run_id']}"), 404)
         error_of(await server.post(PATH, {"input": "x", "previous_response_id": f"resp_{run['run_id']}"}), 404)
+
+
+@pytest.mark.parametrize(
+    "item", [{"role": ["user"], "content": "a"}, {"type": ["x"]}, {"type": {"a": 1}, "role": "user", "content": "x"}]
+)
+async def test_items_of_odd_types_are_refused(tmp_path: Path, item: dict[str, Any]) -> None:
+    async with serving(tmp_path) as server:
+        answered = await server.post("/v1/responses", {"model": "m", "input": [item]})
+    assert (answered.status, answered.json["error"]["type"]) == (400, "invalid_request_error")
+
+
+async def test_a_number_that_there_has_not_been_is_ahead(tmp_path: Path) -> None:
+    async def short(run: Run) -> None:
+        run.write("Hello")
+
+    async with serving(tmp_path, short) as server:
+        made = (await server.post("/v1/responses", {"model": "m", "input": "Why?"})).json
+        answered = await server.get(f"/v1/responses/{made['id']}?stream=true&starting_after=100000")
+    assert (answered.status, answered.json["error"]["code"]) == (409, "cursor-ahead")

@@ -56,6 +56,7 @@ class OpenAIResponsesEncoder(Encoder):
         self._run_id = ""
         self._delta = b""  # what all frames of words begin with
         self._response: dict[str, Any] = {}
+        self._metadata: dict[str, str] = {}  # the client's own
         self._items: list[_Item] = []
         self._searching: dict[str, _Item] = {}  # by the step
         self._found: _Item | None = None  # the search whose results come next
@@ -85,6 +86,7 @@ class OpenAIResponsesEncoder(Encoder):
         if event.follows is not None:
             self._response["previous_response_id"] = RESPONSE_ID + event.follows
         if event.metadata is not None:
+            self._metadata = event.metadata
             self._response["metadata"] = dict(event.metadata)
         created = {"response": self._response}
         return self._frame("response.created", created) + self._frame("response.in_progress", created)
@@ -249,9 +251,13 @@ class OpenAIResponsesEncoder(Encoder):
     # What comes after the words, and the end
 
     def followups(self, event: Followups) -> bytes:
+        metadata = dict(self._metadata)
         if event.questions:
-            questions = encode_json(event.questions).decode()
-            self._response["metadata"] = {**self._response.get("metadata", {}), "followups": questions}
+            metadata.setdefault("followups", encode_json(event.questions).decode())  # a client's own of that name stays
+        if metadata:
+            self._response["metadata"] = metadata
+        else:
+            self._response.pop("metadata", None)
         return b""
 
     def usage(self, event: Usage) -> bytes:

@@ -1,0 +1,100 @@
+"""What all of other people's protocols have in common."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from starlette.exceptions import HTTPException
+
+from millstream.errors import ConfigurationError, Forbidden
+from millstream.server.app import Millstream
+from millstream.server.protocols import protocol_routes
+from millstream.server.settings import Settings
+from serving import serving
+
+QUESTION = [{"role": "user", "content": "Why?"}]
+UI_QUESTION = [{"id": "m1", "role": "user", "parts": [{"type": "text", "text": "Why?"}]}]
+AG_UI = {"threadId": "t", "runId": "r", "state": {}, "tools": [], "context": [], "forwardedProps": {}}
+ASKED: dict[str, dict[str, Any]] = {
+    "/chat": {"messages": QUESTION},
+    "/chat/stream": {"messages": QUESTION},
+    "/v1/chat/completions": {"model": "m", "messages": QUESTION},
+    "/v1/responses": {"model": "m", "input": "Why?"},
+    "/api/chat": {"id": "c", "messages": UI_QUESTION},
+    "/ag-ui": {**AG_UI, "messages": [{"id": "m1", "role": "user", "content": "Why?"}]},
+    "/mcp": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"},
+}
+
+
+@pytest.mark.parametrize("path", ASKED)
+async def test_who_is_not_known_is_told_by_http_with_the_applications_headers(tmp_path: Path, path: str) -> None:
+    def identify(connection: object) -> str:
+        raise HTTPException(401, {"why": "no key"}, {"WWW-Authenticate": "Bearer"})  # type: ignore[arg-type]
+
+    async with serving(tmp_path, identify=identify) as server:
+        answered = await server.post(path, ASKED[path])
+    assert (answered.status, answered.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert b"no key" in answered.body
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/rag"])
+async def test_the_models_are_for_who_is_known(tmp_path: Path, path: str) -> None:
+    def identify(connection: object) -> str:
+        raise Forbidden("Sign in first.")
+
+    async with serving(tmp_path, identify=identify) as server:
+        assert (await server.get(path)).status == 403
+
+
+async def test_nothing_is_received_from_who_is_not_known(tmp_path: Path) -> None:
+    def identify(connection: object) -> str:
+        raise Forbidden("Sign in first.")
+
+    async with serving(tmp_path, identify=identify) as server:
+        form = aiohttp.FormData()
+        form.add_field("json", '{"messages": []}', content_type="application/json")
+        form.add_field("messages[0].files[0]", io.BytesIO(b"x" * 2_000_000), filename="a.txt")
+        async with server.client.post(f"{server.url}/chat", data=form) as response:
+            assert response.status == 403
+        assert not list((tmp_path / "data").rglob("*.txt"))
+
+
+@pytest.mark.parametrize("path", ASKED)
+async def test_a_wrong_method_is_told_which_are_right(tmp_path: Path, path: str) -> None:
+    async with serving(tmp_path) as server:
+        answered = await server.request("PUT", path)
+    assert (answered.status, answered.headers["Allow"]) == (405, "POST")
+
+
+async def test_the_host_header_says_nowhere_to_go(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        answered = await server.request("POST", "/api/chat/", headers={"Host": "evil.example"})
+    assert answered.status in (404, 405)
+    assert "evil.example" not in str(answered.headers)
+
+
+def test_two_protocols_at_one_address_are_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="MILLSTREAM_AI_CHAT and MILLSTREAM_AI_SDK"):
+        Millstream(data=tmp_path, ai_chat="/api")
+
+
+def test_each_protocol_can_be_switched_off_and_moved() -> None:
+    paths = {route.path for route in protocol_routes(Settings(ai_sdk="/sdk", mcp="off"))}
+    assert "/sdk/api/chat" in paths
+    assert not {"/api/chat", "/mcp"} & paths
+
+
+@pytest.mark.parametrize("path", ["/chat/stream", "/v1/chat/completions", "/v1/responses", "/api/chat", "/ag-ui"])
+async def test_a_model_that_stays_busy_after_we_asked_again_is_429(tmp_path: Path, path: str) -> None:
+    busy = {"steps": [{"type": "rate_limited", "retry_after": 0}]}
+    (tmp_path / "busy.json").write_text(json.dumps({"calls": [busy] * 4}))
+    choose = {
+        "/chat/stream": {"context": {"answer": "chat"}},
+        "/ag-ui": {"forwardedProps": {"millstream": {"answer": "chat"}}},
+    }.get(path, {"model": "chat", **({"stream": True} if path.startswith("/v1") else {})})
+    async with serving(tmp_path, model=f"scripted/{tmp_path / 'busy.json'}") as server:
+        answered = await server.post(path, {**ASKED[path], **choose})
+    assert answered.status == 429, answered.body
