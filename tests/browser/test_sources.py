@@ -35,6 +35,12 @@ def documents(tmp_path: Path) -> Path:
             ],
         )
     )
+    (folder / "bridges.pdf").write_bytes(
+        pdf_of(
+            ["The bridge at Upper Valley has four arches of yellow stone."],
+            ["Whoever crossed the bridge with a cart paid a toll of three pennies."],
+        )
+    )
     return folder
 
 
@@ -91,6 +97,26 @@ async def test_a_pdf_opens_at_its_page_with_the_passage_marked(library: tuple[Mi
     await panel.get_by_role("button", name="Page before").click()
     await expect(panel.get_by_text("Page 1 of 2")).to_be_visible()
     await expect(panel.locator(".pdf-text")).to_contain_text("A remark on fishing")
+
+
+async def test_a_citation_opens_the_page_that_it_names(library: tuple[Millstream, Page, Watched]) -> None:
+    _, page, _ = library
+    await ask(page, "What toll did a cart pay on the bridge?")
+    await until_done(page)
+    card = page.get_by_role("button", name="bridges, pages 1 to 2")
+    mark = page.locator(".words").get_by_role("button", name="bridges, page 2").first
+    panel = page.get_by_role("complementary")
+    await mark.click()
+    await expect(panel.get_by_text("Page 2 of 2")).to_be_visible()
+    await expect(panel.locator(".marked", has_text="paid a toll of three pennies")).to_be_in_viewport()
+    await card.click()
+    await expect(panel.get_by_text("Page 1 of 2")).to_be_visible()
+    await mark.click()
+    await expect(panel.get_by_text("Page 2 of 2")).to_be_visible()
+    await panel.get_by_role("button", name="Page before").click()
+    await expect(panel.get_by_text("Page 1 of 2")).to_be_visible()
+    await mark.click()
+    await expect(panel.get_by_text("Page 2 of 2")).to_be_visible()
 
 
 async def test_a_document_that_is_gone_leaves_the_passage(
