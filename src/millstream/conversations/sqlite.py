@@ -227,7 +227,7 @@ class SqliteConversations:
 
         def job(connection: sqlite3.Connection) -> list[tuple[ConversationHead, Match]]:
             rows = connection.execute(_FIND, values).fetchall()
-            return [(_head(row[:-3]), _match(*row[-3:], words)) for row in rows]
+            return [(_head(row[:-3]), _match(row[-3], row[-2], row[-1], words)) for row in rows]
 
         return await self._database.read(job)
 
