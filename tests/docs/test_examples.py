@@ -96,6 +96,10 @@ def test_the_examples_of_our_own_python_client_work(served: Served, number: int)
     assert ("finished [" if number == 1 else "RunFinished") in output
 
 
+def test_the_readmes_client_works(served: Served) -> None:
+    assert len(run([sys.executable, "-c", readme_example("client").replace(ADDRESS, served.url)]).split()) > 5
+
+
 @pytest.fixture
 async def serve_app() -> AsyncIterator[object]:
     servers: list[tuple[uvicorn.Server, asyncio.Task[None]]] = []

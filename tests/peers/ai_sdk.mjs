@@ -46,6 +46,24 @@ const textOf = (message) =>
     .map((part) => part.text)
     .join("");
 
+/** A body as a browser reads it: a connection that is lost is a "network error", to Node it is "terminated". */
+function asInBrowsers(body) {
+  const reader = body.getReader();
+  return new ReadableStream({
+    async pull(controller) {
+      try {
+        const { done, value } = await reader.read();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      } catch (error) {
+        controller.error(error.name === "AbortError" ? error : new TypeError("network error"));
+      }
+    },
+    cancel: (reason) => reader.cancel(reason),
+  });
+}
+
+let answered = () => {};
 const responses = [];
 const ends = [];
 const heard = [];
@@ -61,6 +79,7 @@ function chatOf(id, messages = []) {
         const response = await fetch(...request);
         const seen = { status: response.status, headers: Object.fromEntries(response.headers), body: "" };
         responses.push(seen);
+        answered();
         if (!response.body) return response;
         const [theirs, ours] = response.body.tee();
         const decoder = new TextDecoder();
@@ -68,7 +87,7 @@ function chatOf(id, messages = []) {
           for await (const bytes of ours) seen.body += decoder.decode(bytes, { stream: true });
         };
         read().catch(() => {});
-        return new Response(theirs, response);
+        return new Response(asInBrowsers(theirs), response);
       },
     }),
     onData: (part) => heard.push(structuredClone(part)), // the SDK changes it later
@@ -154,7 +173,13 @@ const scenarios = {
     const chat = chatOf("chat");
     await chat.sendMessage({ text: "Why?" });
     const lost = { status: chat.status, text: chat.text, end: ends.at(-1) };
-    await chat.resumeStream();
+    const there = new Promise((resolve) => {
+      answered = resolve;
+    });
+    const resumed = chat.resumeStream();
+    await there;
+    await go();
+    await resumed;
     return { ...told(chat), lost };
   },
   async nothingToResume() {

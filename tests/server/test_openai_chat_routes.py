@@ -472,6 +472,18 @@ async def test_an_answer_that_is_lost_ends_in_an_error(tmp_path: Path) -> None:
     assert b"[DONE]" not in answered.body
 
 
+async def test_an_answer_that_another_process_took_ends_in_an_error(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        asked = asyncio.create_task(ask(server, stream=True))
+        telling = await server.told.next()
+        telling.run.write("One.")
+        await asyncio.sleep(0)
+        server.millstream.supervisor._live[telling.run.id].producer.lose()
+        answered = await within(asked)
+    assert chunks(answered)[-1]["error"]["code"] == "interrupted"
+    assert b"[DONE]" not in answered.body
+
+
 # What goes beyond.
 
 

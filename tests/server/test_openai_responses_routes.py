@@ -474,7 +474,7 @@ async def test_a_response_belongs_to_its_owner(tmp_path: Path) -> None:
         path = f"{PATH}/{response['id']}"
         assert (await server.get(path, headers=mine)).status == 200
         theirs = {"Authorization": "Bearer bob"}
-        error_of(await server.get(path, headers=theirs), 404)
+        assert error_of(await server.get(path, headers=theirs), 404)["code"] == "no-response"
         error_of(await server.request("DELETE", path, headers=theirs), 404)
         error_of(await server.post(f"{path}/cancel", headers=theirs), 404)
         error_of(await server.post(PATH, {"input": "x", "previous_response_id": response["id"]}, headers=theirs), 404)

@@ -143,6 +143,13 @@ def test_a_source_sent_again_replaces_the_first() -> None:
     ]
 
 
+def test_a_tool_call_has_one_result_and_only_if_it_was_made() -> None:
+    results = [ToolFinished(tool_id=tool_id, output=1) for tool_id in ("t1", "t1", "t2")]
+    events: list[AnyEvent] = [STARTED, ToolStarted(tool_id="t1", name="f", arguments={}), *results, RunFinished()]
+    sent = [event["toolCallId"] for event in frames(encoded(events)) if event["type"] == "TOOL_CALL_RESULT"]
+    assert sent == ["m1-t1"]
+
+
 WORDS = st.one_of(st.builds(TextDelta, text=TEXTS), st.builds(ReasoningDelta, text=TEXTS))
 
 

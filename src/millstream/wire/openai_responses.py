@@ -328,7 +328,7 @@ class OpenAIResponsesEncoder(Encoder):
 
 def _result(source: Source) -> dict[str, Any]:
     attributes = {name: value for name in _ATTRIBUTES if (value := getattr(source, name)) is not None}
-    result = {"file_id": source.document_id, "filename": _filename(source), "text": source.snippet}
+    result: dict[str, Any] = {"file_id": source.document_id, "filename": _filename(source), "text": source.snippet}
     if source.score is not None:
         result["score"] = source.score
     return {**result, "attributes": attributes}
