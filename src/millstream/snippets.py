@@ -1,4 +1,4 @@
-"""The beginning of a passage as plain words, for a card or a line that shows what a source is about."""
+"""Passages and answers as plain words, for a card or a line that shows what they are about."""
 
 import re
 from collections.abc import Iterator
@@ -21,12 +21,16 @@ _parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 def snippet(passage: Passage) -> str:
     """On one line, at most CHARACTERS long, without the syntax of Markdown where the document is written in it."""
     text = passage.text[:_LOOKED_AT]
-    if _MARKDOWN.search(passage.uri) and _SYNTAX.search(text):
-        text = " ".join(_plain(_parser.parse(text)))
-    words = " ".join(text.split())
+    words = plain_words(text) if _MARKDOWN.search(passage.uri) else " ".join(text.split())
     if len(words) <= CHARACTERS and len(passage.text) <= _LOOKED_AT:
         return words
     return words[: CHARACTERS - 1].rsplit(" ", 1)[0] + "…"
+
+
+def plain_words(markdown: str) -> str:
+    """On one line, without the syntax of Markdown."""
+    text = " ".join(_plain(_parser.parse(markdown))) if _SYNTAX.search(markdown) else markdown
+    return " ".join(text.split())
 
 
 def _plain(tokens: list[Token]) -> Iterator[str]:

@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from documents.office_files import make_pptx
 from millstream.server.app import Millstream
 
 from .conftest import Watched, watched
@@ -33,6 +34,12 @@ def documents(tmp_path: Path) -> Path:
                 "The weir at Lower Valley raises the water by two metres",
                 "and was rebuilt in the year 1911 by the guild.",
             ],
+        )
+    )
+    (folder / "bridges.pdf").write_bytes(
+        pdf_of(
+            ["The bridge at Upper Valley has four arches of yellow stone."],
+            ["Whoever crossed the bridge with a cart paid a toll of three pennies."],
         )
     )
     return folder
@@ -91,6 +98,47 @@ async def test_a_pdf_opens_at_its_page_with_the_passage_marked(library: tuple[Mi
     await panel.get_by_role("button", name="Page before").click()
     await expect(panel.get_by_text("Page 1 of 2")).to_be_visible()
     await expect(panel.locator(".pdf-text")).to_contain_text("A remark on fishing")
+
+
+async def test_a_citation_opens_the_page_that_it_names(library: tuple[Millstream, Page, Watched]) -> None:
+    _, page, _ = library
+    await ask(page, "What toll did a cart pay on the bridge?")
+    await until_done(page)
+    card = page.get_by_role("button", name="bridges, pages 1 to 2")
+    mark = page.locator(".words").get_by_role("button", name="bridges, page 2").first
+    panel = page.get_by_role("complementary")
+    await mark.click()
+    await expect(panel.get_by_text("Page 2 of 2")).to_be_visible()
+    await expect(panel.locator(".marked", has_text="paid a toll of three pennies")).to_be_in_viewport()
+    await card.click()
+    await expect(panel.get_by_text("Page 1 of 2")).to_be_visible()
+    await mark.click()
+    await expect(panel.get_by_text("Page 2 of 2")).to_be_visible()
+    await panel.get_by_role("button", name="Page before").click()
+    await expect(panel.get_by_text("Page 1 of 2")).to_be_visible()
+    await mark.click()
+    await expect(panel.get_by_text("Page 2 of 2")).to_be_visible()
+
+
+async def test_a_citation_of_slides_opens_where_the_one_that_it_names_begins(
+    library: tuple[Millstream, Page, Watched], documents: Path
+) -> None:
+    millstream, page, _ = library
+    told = [
+        ("Ferry", "The ferry at Lower Valley was built of oak and pine.", ""),
+        ("Ferryman", "The ferryman was paid seven herrings.", ""),
+    ]
+    (documents / "ferry.pptx").write_bytes(make_pptx([*told, *[("Orchard", FILLING * 10, "")] * 6]))
+    assert millstream.library is not None
+    await millstream.library.start([documents], "local")
+    await ask(page, "How many herrings was the ferryman paid?")
+    await until_done(page)
+    await page.locator(".words").get_by_role("button", name="page 2").first.click()
+    marked = page.get_by_role("complementary").locator("mark")
+    await expect(marked.first).to_contain_text("oak and pine")
+    await expect(marked.last).to_contain_text("seven herrings")
+    await expect(marked.last).not_to_contain_text("oak")
+    await expect(marked.last).to_be_in_viewport()
 
 
 async def test_a_document_that_is_gone_leaves_the_passage(

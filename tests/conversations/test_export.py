@@ -36,6 +36,17 @@ def test_an_answer_comes_with_its_marks_its_cited_sources_and_its_feedback() -> 
     )
 
 
+def test_a_source_comes_with_the_pages_that_its_citations_name() -> None:
+    def sources(*pages: int | None) -> str:
+        citations = [CitationState(1, 0, end, page) for end, page in enumerate(pages, 1)]
+        answer = answered("1", content="It is so.", citations=citations, sources=[source(1, page_start=7, page_end=8)])
+        return as_markdown(head("c1"), [answer]).partition("Sources:\n\n")[2]
+
+    assert sources(8, 8) == "- [1] Title 1, page 8 (f/1.pdf)\n"
+    assert sources(None) == "- [1] Title 1, page 7 (f/1.pdf)\n"
+    assert sources(8, None, 7) == "- [1] Title 1, pages 7 and 8 (f/1.pdf)\n"
+
+
 def test_how_an_answer_ended_is_told() -> None:
     failed = answered("1", state="failed", error=ErrorState("x", "No credit left.", False))
     assert "answer 1\n\n*This answer is incomplete: No credit left.*" in as_markdown(head("c1"), [failed])

@@ -117,7 +117,7 @@ async def test_search_tells_the_conversation_the_message_and_the_hits(server: Se
     answer = (await server.get(f"/api/conversations/{conversation}")).json["messages"][1]
     assert (only["conversation_id"], only["title"]) == (conversation, "What drives it?")
     assert only["match"] == {
-        "text": "It is driven by **water**.", "hits": [[6, 12], [18, 23]], "message_id": answer["message_id"]
+        "text": "It is driven by water.", "hits": [[6, 12], [16, 21]], "message_id": answer["message_id"]
     }  # fmt: skip
     assert "message_id" not in (await listed(server, "q=drives"))["conversations"][0]["match"]
     assert (await listed(server, "q="))["conversations"] == (await listed(server, "q=%22*"))["conversations"] == []

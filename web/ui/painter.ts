@@ -40,9 +40,9 @@ export class Painter {
     target.replaceChildren();
     this.view = new MarkdownView(target, {
       labels: labelsOf(ui.t),
-      citation: (n) => {
+      citation: ({ n, page }) => {
         const source = this.shown.sources.find((one: SourceFields) => one.n === n);
-        return source ? citationMark(source, ui) : null;
+        return source ? citationMark(source, page, ui) : null;
       },
       onBlock: (block) => {
         if (block.matches(".code")) block.append(this.copyButton(block));

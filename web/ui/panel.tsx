@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type DocumentText, Refusal } from "../core/api";
-import { indicesOfCodePoints } from "../core/codepoints";
+import { indexOfCodePoint, indicesOfCodePoints } from "../core/codepoints";
 import type { SourceFields } from "../core/events";
 import { Icon, IconButton } from "./icons";
 import { PdfPages } from "./pdf-pages";
@@ -56,15 +56,16 @@ export function Panel({ shown, covers, onClose }: PanelProps): JSX.Element {
         </div>
         <IconButton icon="close" name={t("close_source")} onClick={close} />
       </div>
-      <SourceView key={source.source_id} source={source} />
+      <SourceView key={source.source_id} shown={shown} />
     </div>
   );
 }
 
 type Loaded = { document: DocumentText } | { missing: string } | null;
 
-function SourceView({ source }: { source: SourceFields }): JSX.Element {
+function SourceView({ shown }: { shown: Shown }): JSX.Element {
   const { api, t } = useUi();
+  const { source } = shown;
   const [loaded, setLoaded] = useState<Loaded>(null);
   const start = Math.max(0, (source.start ?? 0) - BEFORE);
   useEffect(() => {
@@ -114,11 +115,11 @@ function SourceView({ source }: { source: SourceFields }): JSX.Element {
       {isPdf ? (
         <PdfPages
           address={api.original(source.document_id)}
-          page={source.page_start ?? 1}
+          shown={shown}
           passage={passageOf(document, source, changed)}
         />
       ) : (
-        <Text document={document} source={source} changed={changed} />
+        <Text document={document} shown={shown} changed={changed} />
       )}
       <p class="panel-foot">
         <a href={api.original(source.document_id)} target="_blank" rel="noopener noreferrer">
@@ -139,28 +140,32 @@ function passageOf({ text, start }: DocumentText, source: SourceFields, changed:
 
 interface TextProps {
   document: DocumentText;
-  source: SourceFields;
+  shown: Shown;
   changed: boolean;
 }
 
-function Text({ document: { text, start, end, length }, source, changed }: TextProps): JSX.Element {
+function Text({ document, shown, changed }: TextProps): JSX.Element {
   const { t } = useUi();
+  const { text, start, end, length } = document;
+  const { source } = shown;
   const marked = useRef<HTMLElement>(null);
   useLayoutEffect(() => {
     const mark = marked.current;
     const scroller = mark?.closest(".panel-body");
     if (mark && scroller) scroller.scrollTop = mark.offsetTop - scroller.clientHeight / 4;
-  }, [source]);
+  }, [shown]);
   const [cut] = indicesOfCodePoints(text, [SHOWN]);
   const place = placeOfPassage(text, start, source, changed);
+  const opened = place && Math.max(place[0], changed ? 0 : beginningOfPage(document, shown));
   return (
     <div class="panel-body" tabIndex={0} role="group" aria-label={t("source_text")}>
       {start > 0 && <p class="quiet">{t("text_before")}</p>}
       <div class="text" dir="auto">
-        {place ? (
+        {place && opened !== null ? (
           <>
             {text.slice(0, place[0])}
-            <mark ref={marked}>{text.slice(place[0], place[1])}</mark>
+            {opened > place[0] && <mark>{text.slice(place[0], opened)}</mark>}
+            <mark ref={marked}>{text.slice(opened, place[1])}</mark>
             {text.slice(place[1], Math.max(cut ?? 0, place[1]))}
           </>
         ) : (
@@ -180,4 +185,11 @@ function placeOfPassage(text: string, start: number, source: SourceFields, chang
   }
   const at = text.indexOf(source.snippet);
   return at === -1 ? null : [at, at + source.snippet.length];
+}
+
+/** Where the page that the citation names begins, in UTF-16 units of the text; 0 when that is not within the passage. */
+function beginningOfPage({ text, start, pages }: DocumentText, { source, page = 0 }: Shown): number {
+  const begins = pages[page - 1] ?? 0;
+  if (source.start === undefined || source.end === undefined || begins <= source.start || begins >= source.end) return 0;
+  return indexOfCodePoint(text, begins - start);
 }

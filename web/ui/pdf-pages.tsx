@@ -1,25 +1,29 @@
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { IconButton } from "./icons";
 import type { PdfDocument } from "./pdf";
-import { useUi } from "./ui";
+import { type Shown, useUi } from "./ui";
 
 interface Props {
   address: string;
-  /** 1-based. */
-  page: number;
+  shown: Shown;
   passage: string;
 }
 
-/** One page of a PDF at a time, beginning with the one the passage is on. PDF.js is loaded when the first one is opened. */
-export function PdfPages({ address, page: first, passage }: Props): JSX.Element {
+/**
+ * One page of a PDF at a time, beginning with the one that is cited, else the one the passage begins on. PDF.js is loaded
+ * when the first one is opened.
+ */
+export function PdfPages({ address, shown, passage }: Props): JSX.Element {
   const { t } = useUi();
+  const first = shown.page ?? shown.source.page_start ?? 1;
   const [pdf, setPdf] = useState<PdfDocument | null>(null);
   const [failed, setFailed] = useState<string | null>(null);
   const [page, setPage] = useState(first);
   const [drawn, setDrawn] = useState(0);
   const target = useRef<HTMLDivElement>(null);
   const body = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => setPage(first), [shown, first]);
 
   useEffect(() => {
     let open: PdfDocument | null = null;

@@ -13,6 +13,8 @@ import type { Uploads } from "./uploads";
 /** A source that is open beside the conversation, and where the reader came from. */
 export interface Shown {
   source: SourceFields;
+  /** The page of the source that the citation names. */
+  page?: number | undefined;
   from: HTMLElement;
 }
 

@@ -6,6 +6,7 @@ from typing import TextIO
 
 from rich.console import Console
 
+from millstream.conversations.export import cited_pages
 from millstream.events import (
     AnyEvent,
     Citation,
@@ -33,10 +34,7 @@ def harmless(text: str) -> str:
 
 def cited_source(source: Source | SourceState, pages: Iterable[int | None] = ()) -> str:
     """One line that names a source; `pages` are those that its citations name."""
-    named = {page or source.page_start for page in (pages or (None,))}
-    found = sorted(page for page in named if page is not None)
-    label = f", page{'s' * (len(found) > 1)} {' and '.join(map(str, found))}" if found else ""
-    return f"[{source.n}] {source.title} ({source.uri}{label})"
+    return f"[{source.n}] {source.title} ({source.uri}{cited_pages(source, pages)})"
 
 
 class Printer:

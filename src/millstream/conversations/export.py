@@ -1,10 +1,11 @@
 """A conversation as a Markdown document, to keep or to print."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from millstream.conversations import ConversationHead, FilePart, StoredMessage, text_of
 from millstream.conversations.branch import shown_branch
+from millstream.events import Source
 from millstream.marks import place_marks
 from millstream.snapshot import Snapshot, SourceState
 
@@ -38,9 +39,11 @@ def _answer(message: StoredMessage) -> Iterator[str]:
         yield _closed(place_marks(answer.content, answer.citations, lambda n: f"[{n}]").strip())
     if (ending := ending_of(snapshot)) is not None:
         yield f"*{ending}*"
-    cited = {citation.n for citation in answer.citations}
+    cited: dict[int, set[int | None]] = {}  # n → the pages that its citations name
+    for citation in answer.citations:
+        cited.setdefault(citation.n, set()).add(citation.page)
     if sources := [source for source in answer.sources if source.n in cited]:
-        yield "Sources:\n\n" + "\n".join(f"- [{source.n}] {described(source)}" for source in sources)
+        yield "Sources:\n\n" + "\n".join(f"- [{source.n}] {described(source, cited[source.n])}" for source in sources)
     if message.feedback is not None:
         comment = f": {' '.join(message.feedback.comment.split())}" if message.feedback.comment else ""
         yield f"Rated {message.feedback.rating}{comment}"
@@ -58,11 +61,17 @@ def ending_of(snapshot: Snapshot) -> str | None:
     return reasons.get(snapshot.message.reason or "")
 
 
-def described(source: SourceState) -> str:
-    """A source's title, page and file, in one line."""
-    page = "" if source.page_start is None else f", page {source.page_start}"
+def described(source: SourceState, pages: Iterable[int | None] = ()) -> str:
+    """A source's title, pages and file, in one line; `pages` are those that its citations name."""
     name = f" ({source.uri})" if source.uri and source.uri != source.title else ""
-    return " ".join(f"{source.title}{page}{name}".split())
+    return " ".join(f"{source.title}{cited_pages(source, pages)}{name}".split())
+
+
+def cited_pages(source: Source | SourceState, pages: Iterable[int | None] = ()) -> str:
+    """ ", page 4" or ", pages 4 and 5": those that its citations name, the first for one that names none; else ""."""
+    named = {page or source.page_start for page in (pages or (None,))}
+    found = sorted(page for page in named if page is not None)
+    return f", page{'s' * (len(found) > 1)} {' and '.join(map(str, found))}" if found else ""
 
 
 def _closed(markdown: str) -> str:

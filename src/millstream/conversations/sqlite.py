@@ -17,7 +17,7 @@ from millstream.conversations import (
     StoredMessage,
     text_of,
 )
-from millstream.conversations.match import match_in
+from millstream.conversations.match import match_in, match_in_answer
 from millstream.database import Database
 from millstream.errors import Conflict
 from millstream.snapshot import Snapshot
@@ -99,7 +99,8 @@ _BEHIND = f"{_SHOWN} AND (updated, conversations.conversation_id) < (:updated, :
 _ORDER = "ORDER BY updated DESC, conversations.conversation_id DESC LIMIT :limit"
 # CROSS JOIN keeps SQLite to the order that is written: it would begin with the conversations and search for each.
 _FIND = f"""
-SELECT conversations.{_HEAD.replace(", ", ", conversations.")}, texts.message_id, texts.text
+SELECT conversations.{_HEAD.replace(", ", ", conversations.")}, texts.message_id, texts.text,
+  (SELECT role FROM messages WHERE messages.message_id = texts.message_id)
 FROM (
   SELECT texts.conversation_id AS found, min(texts.id) AS first
   FROM words CROSS JOIN texts ON texts.id = words.rowid WHERE words MATCH :query GROUP BY found
@@ -226,7 +227,7 @@ class SqliteConversations:
 
         def job(connection: sqlite3.Connection) -> list[tuple[ConversationHead, Match]]:
             rows = connection.execute(_FIND, values).fetchall()
-            return [(_head(row[:-2]), match_in(row[-1], words, row[-2])) for row in rows]
+            return [(_head(row[:-3]), _match(row[-3], row[-2], row[-1], words)) for row in rows]
 
         return await self._database.read(job)
 
@@ -360,6 +361,12 @@ def _add_text(connection: sqlite3.Connection, conversation_id: str, message_id: 
             " SELECT conversation_id, ?, ? FROM conversations WHERE conversation_id = ? AND listed = 1",
             (message_id, text, conversation_id),
         )
+
+
+def _match(message_id: str | None, text: str, role: Role | None, words: Sequence[str]) -> Match:
+    if message_id is not None and role == "assistant":
+        return match_in_answer(text, words, message_id)
+    return match_in(text, words, message_id)
 
 
 def _quoted(word: str) -> str:

@@ -12,8 +12,8 @@ import { Drawing, type ElementPiece, type InlineParser, type Labels, type Rules 
 
 export interface MarkdownOptions {
   labels: Labels;
-  /** The node for a citation of source `n`; null when there is nothing to show for it. */
-  citation?: (n: number) => Node | null;
+  /** The node for a citation; null when there is nothing to show for it. */
+  citation?: (citation: CitationFields) => Node | null;
   /** Images are fetched from addresses that begin with one of these, and are else shown as links. */
   imagePrefixes?: readonly string[];
   /** Told of each block when it is finished, in order. */
@@ -237,8 +237,8 @@ export class MarkdownView {
   private readonly markNode = (mark: number): Node => {
     const existing = this.markNodes.get(mark);
     if (existing) return existing;
-    const n = this.citations[mark]?.n;
-    const made = n === undefined ? null : (this.options.citation?.(n) ?? null);
+    const citation = this.citations[mark];
+    const made = citation ? (this.options.citation?.(citation) ?? null) : null;
     const node = made ?? this.target.ownerDocument.createTextNode("");
     this.markNodes.set(mark, node);
     return node;

@@ -17,7 +17,7 @@ const LABELS = {
 
 function shown(options: Partial<MarkdownOptions> = {}) {
   const target = document.createElement("div");
-  const citation = (n: number): Node => {
+  const citation = ({ n }: CitationFields): Node => {
     const mark = document.createElement("b");
     mark.append(String(n));
     return mark;
