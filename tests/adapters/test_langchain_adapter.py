@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.output_parsers import StrOutputParser
@@ -73,7 +74,10 @@ async def test_a_tool_that_fails_is_shown_and_ends_the_run(tmp_path: Path) -> No
 async def test_what_the_models_inside_say_may_be_the_answer(tmp_path: Path) -> None:
     """As with an agent or a graph, whose own output is a state."""
     state = model(AIMessage("Be cause.")) | RunnableLambda(lambda said: {"messages": [said]})
-    assert (await answered(tmp_path, state)).message.content == ""
+    found = await answered(tmp_path, state)
+    assert found.state == "failed"
+    assert found.message.error is not None
+    assert found.message.error.code == "no-words"
     state = model(AIMessage("Be cause.")) | RunnableLambda(lambda said: {"messages": [said]})
     assert (await answered(tmp_path / "again", state, words="model")).message.content == "Be cause."
 
@@ -99,3 +103,31 @@ async def test_reasoning_and_usage_become_those_of_the_run(tmp_path: Path) -> No
     assert message.usage is not None
     assert (message.usage.input_tokens, message.usage.output_tokens) == (7, 3)
     assert (message.usage.cached_tokens, message.usage.reasoning_tokens) == (2, 1)
+
+
+@pytest.mark.parametrize("words", ["output", "model"])
+async def test_the_words_of_a_model_whose_streaming_is_off_are_the_answer(tmp_path: Path, words: str) -> None:
+    silent = GenericFakeChatModel(messages=iter([AIMessage("Be cause.")]), disable_streaming=True)
+    assert (await answered(tmp_path, silent, words=words)).message.content == "Be cause."
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({"finish_reason": "length"}, "length"),
+        ({"stop_reason": "max_tokens"}, "length"),
+        ({"stop_reason": "x"}, "stop"),
+    ],
+)
+async def test_why_the_words_ended_is_kept(tmp_path: Path, told: dict[str, str], reason: str) -> None:
+    said = AIMessage("Be", response_metadata=told)
+    off = GenericFakeChatModel(messages=iter([said]), disable_streaming=True)
+    assert (await answered(tmp_path, off)).message.reason == reason
+
+
+@pytest.mark.parametrize("kind", ["thinking", "reasoning"])
+async def test_parts_that_are_thoughts_are_reasoning(tmp_path: Path, kind: str) -> None:
+    said = AIMessage([{"type": kind, kind: "Hm."}, {"type": "text", "text": "Because."}])
+    off = GenericFakeChatModel(messages=iter([said]), disable_streaming=True)
+    message = (await answered(tmp_path, off)).message
+    assert (message.content, message.reasoning) == ("Because.", "Hm.")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,10 @@ def call(arguments: str, name: str = "weather") -> list[Chunk]:
     ]
 
 
+# In the place of a chunk: bytes that are no JSON, or the connection is lost.
+BROKEN: Chunk = {"broken": True}
+LOST: Chunk = {"lost": True}
+
 Asked = list[list[dict[str, Any]]]
 
 
@@ -51,11 +56,19 @@ async def model(*answers: list[Chunk] | int) -> AsyncIterator[tuple[Create, Aske
         asked.append((await request.json())["messages"])
         found = answers[min(len(asked), len(answers)) - 1]
         if isinstance(found, int):
-            return web.json_response({"error": {"message": "No.", "code": None, "type": None}}, status=found)
+            error = {"error": {"message": "No.", "code": None, "type": None}}
+            return web.json_response(error, status=found, headers={"Retry-After": "7"})
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         for each in found:
-            await response.write(b"data: " + json.dumps(each).encode() + b"\n\n")
+            if each == BROKEN:
+                await response.write(b"data: {\n\n")
+            elif each == LOST:
+                assert request.transport is not None
+                request.transport.abort()
+                return response
+            else:
+                await response.write(b"data: " + json.dumps(each).encode() + b"\n\n")
         await response.write(b"data: [DONE]\n\n")
         return response
 
@@ -172,6 +185,55 @@ async def test_an_error_of_the_sdk_has_the_code_of_our_own_models(tmp_path: Path
         error = (await answered(tmp_path, create)).message.error
     assert error is not None
     assert error.code == code
+    assert error.retry_after == (None if status == 401 else 7)
+
+
+@pytest.mark.parametrize("cut", [[], [BROKEN], [LOST]])
+async def test_an_answer_that_is_cut_is_not_taken_for_complete(tmp_path: Path, cut: list[Chunk]) -> None:
+    async with model([chunk({"content": "Be"}), *cut]) as (create, _):
+        found = await answered(tmp_path, create)
+    assert (found.state, found.message.content) == ("failed", "Be")
+    assert found.message.error is not None
+    assert found.message.error.code == "model-interrupted"
+
+
+async def test_usage_that_stands_in_every_chunk_is_counted_once(tmp_path: Path) -> None:
+    def usage(completion: int) -> Chunk:
+        return {"prompt_tokens": 7, "completion_tokens": completion, "total_tokens": 7 + completion}
+
+    said = [chunk({"content": "Be"}, usage=usage(1)), chunk({"content": "cause."}, "stop", usage=usage(2))]
+    async with model(said) as (create, _):
+        counted = (await answered(tmp_path, create)).message.usage
+    assert counted is not None
+    assert (counted.input_tokens, counted.output_tokens) == (7, 2)
+
+
+async def test_words_before_a_tool_call_stay_in_the_models_history(tmp_path: Path) -> None:
+    said = [chunk({"content": "Let me look. "}), *call('{"city": "Rome"}')]
+    async with model(said, [chunk({"content": "Clear."}, "stop")]) as (create, asked):
+        await answered(tmp_path, create, {"weather": plain_weather})
+    assert asked[1][-2]["content"] == "Let me look. "
+
+
+async def test_what_a_tool_returns_need_not_be_json(tmp_path: Path) -> None:
+    async with model(call('{"city": "Rome"}'), [chunk({"content": "Clear."}, "stop")]) as (create, asked):
+        found = await answered(tmp_path, create, {"weather": lambda city: {"at": date(2026, 1, 2), "path": Path("a")}})
+    [shown] = found.message.tools or []
+    assert shown.output == {"at": "2026-01-02", "path": "a"}
+    assert json.loads(asked[1][-1]["content"]) == shown.output
+
+
+async def test_calls_without_an_index_are_told_apart_by_their_ids(tmp_path: Path) -> None:
+    def piece(arguments: str, **more: Any) -> Chunk:
+        return chunk({"tool_calls": [{"function": {"arguments": arguments, "name": more.get("name")}, **more}]})
+
+    said = [
+        piece('{"city": ', id="a", name="weather"), piece('"Rome"}'),
+        piece('{"city": ', id="b", name="weather"), piece('"Oslo"}'), chunk({}, "tool_calls"),
+    ]  # fmt: skip
+    async with model(said, [chunk({"content": "Clear."}, "stop")]) as (create, _):
+        found = await answered(tmp_path, create, {"weather": plain_weather})
+    assert [shown.output for shown in found.message.tools or []] == ["clear over Rome", "clear over Oslo"]
 
 
 async def test_nobody_at_the_models_address_is_unavailable(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """An agent of Pydantic AI as an answer; its model is a function."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_ai import Agent, ModelRetry, RunContext
+from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, DeltaToolCall, FunctionModel
 
@@ -108,3 +110,35 @@ async def test_an_output_that_is_not_text_is_data(tmp_path: Path) -> None:
 
     message = (await answered(tmp_path, Agent(FunctionModel(stream_function=names), output_type=City))).message
     assert [(found.name, found.data) for found in message.data or []] == [("output", {"name": "Rome"})]
+
+
+async def test_an_error_of_the_model_has_the_code_of_our_own_models(tmp_path: Path) -> None:
+    async def refuses(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        raise ModelHTTPError(429, "m", {"message": "Too many."})
+        yield ""
+
+    found = await answered(tmp_path, Agent(FunctionModel(stream_function=refuses)))
+    assert found.message.error is not None
+    assert found.message.error.code == "model-rate-limited"
+    assert "Too many" in found.message.error.message
+
+
+async def test_a_connection_that_breaks_after_words_is_an_interruption(tmp_path: Path) -> None:
+    async def breaks(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        yield "Be"
+        raise ModelAPIError("m", "Connection lost.")
+
+    found = await answered(tmp_path, Agent(FunctionModel(stream_function=breaks)))
+    assert found.message.error is not None
+    assert (found.message.content, found.message.error.code) == ("Be", "model-interrupted")
+
+
+async def test_why_the_words_ended_is_kept(tmp_path: Path) -> None:
+    class Short(FunctionModel):
+        @asynccontextmanager
+        async def request_stream(self, *given: Any, **more: Any) -> AsyncIterator[Any]:
+            async with super().request_stream(*given, **more) as response:
+                response.finish_reason = "length"
+                yield response
+
+    assert (await answered(tmp_path, Agent(Short(stream_function=thinks_and_says)))).message.reason == "length"

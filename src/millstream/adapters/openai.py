@@ -5,13 +5,16 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import openai
 
+from millstream.adapters.shown import shown
 from millstream.answers.adapt import Answer
 from millstream.errors import RunError
 from millstream.events import FinishReason
 from millstream.models import TokenUsage
 from millstream.models.failures import http_error, interrupted, unreachable
+from millstream.models.openai import retry_after_s
 from millstream.run import Run
 
 if TYPE_CHECKING:
@@ -40,10 +43,10 @@ def openai_answer(create: Create, tools: Mapping[str, Callable[..., Any]] | None
     async def answer(run: Run) -> None:
         messages: list[dict[str, Any]] = [{"role": said.role, "content": said.content} for said in run.messages]
         for _ in range(MAX_ROUNDS):
-            calls = await _stream(run, create, messages)
+            words, calls = await _stream(run, create, messages)
             if not calls:
                 return
-            messages.append({"role": "assistant", "tool_calls": calls})
+            messages.append({"role": "assistant", "content": words or None, "tool_calls": calls})
             for call in calls:
                 output = await _call(run, call, functions)
                 messages.append({"role": "tool", "tool_call_id": call["id"], "content": output})
@@ -52,45 +55,59 @@ def openai_answer(create: Create, tools: Mapping[str, Callable[..., Any]] | None
     return answer
 
 
-async def _stream(run: Run, create: Create, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Streams one call of the model into the run; returns the tools that it wants called. Raises ModelError."""
+async def _stream(run: Run, create: Create, messages: list[dict[str, Any]]) -> tuple[str, list[dict[str, Any]]]:
+    """Streams one call of the model into the run; returns its words, and the tools that it wants called.
+
+    Raises ModelError, also when the stream ends without a finish reason: then it was cut.
+    """
     calls: dict[int, dict[str, Any]] = {}
-    begun = False
+    words: list[str] = []
+    reason: str | None = None
+    usage: Any = None  # some count in every chunk, up to there: the last is that of the call
     try:
         async with await create(messages) as chunks:  # left in the middle, it ends the call upstream
             async for chunk in chunks:
-                if chunk.usage is not None:
-                    run.count(_token_usage(chunk.usage))
+                usage = chunk.usage or usage
                 for choice in chunk.choices[:1]:
-                    begun = _show(run, choice.delta) or begun
+                    words.append(_show(run, choice.delta))
                     for piece in (choice.delta and choice.delta.tool_calls) or ():
                         _add_call(calls, piece)
-                    if choice.finish_reason in _REASONS:
-                        run.ended(_REASONS[choice.finish_reason])
+                    reason = choice.finish_reason or reason
     except openai.APIStatusError as error:
         code = f"{error.code or ''} {error.type or ''}"
-        raise http_error("The model", error.status_code, code=code, said=error.message) from error
-    except openai.APIConnectionError as error:
-        raise unreachable("The model", str(error).rstrip(".")) from error
-    except openai.APIError as error:
-        raise interrupted("The model", after_first_delta=begun, reason=error.message) from error
-    return list(calls.values())
+        wait = retry_after_s(error.response.headers)
+        raise http_error("The model", error.status_code, code=code, said=error.message, retry_after=wait) from error
+    except (openai.APIError, httpx.HTTPError, json.JSONDecodeError) as error:
+        if isinstance(error, openai.APIConnectionError) and not any(words):
+            raise unreachable("The model", str(error).rstrip(".")) from error
+        raise interrupted("The model", after_first_delta=any(words), reason=str(error).rstrip(".")) from error
+    finally:
+        if usage is not None:
+            run.count(_token_usage(usage))
+    if reason is None:
+        raise interrupted("The model", after_first_delta=any(words))
+    run.ended(_REASONS.get(reason, "stop"))
+    return "".join(words), list(calls.values())
 
 
-def _show(run: Run, delta: Any) -> bool:
-    """Writes the words and the reasoning of a delta; tells whether there were words. Azure leaves out some."""
+def _show(run: Run, delta: Any) -> str:
+    """Writes the words and the reasoning of a delta; returns the words. Azure leaves out some."""
     if delta is None:
-        return False
+        return ""
     if thought := getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None):
         run.think(thought)
     if delta.content:
         run.write(delta.content)
-    return bool(delta.content)
+    return delta.content or ""
 
 
 def _add_call(calls: dict[int, dict[str, Any]], piece: Any) -> None:
-    """A tool call comes in pieces that belong together by their index."""
-    call = calls.setdefault(piece.index, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}})
+    """A tool call comes in pieces that belong together by their index, or else follow on the piece with the id."""
+    index = piece.index
+    if index is None:
+        known = [at for at, call in calls.items() if not piece.id or call["id"] == piece.id]
+        index = known[-1] if known else len(calls)
+    call = calls.setdefault(index, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}})
     call["id"] = piece.id or call["id"]
     if piece.function is not None:
         call["function"]["name"] += piece.function.name or ""
@@ -111,12 +128,12 @@ async def _call(run: Run, call: dict[str, Any], functions: Mapping[str, Callable
     tool_id = run.tool_started(name, arguments)
     try:
         output = functions[name](**arguments)
-        output = await output if inspect.isawaitable(output) else output
+        output = shown(await output if inspect.isawaitable(output) else output)
     except Exception as error:
         run.tool_finished(tool_id, error=f"{type(error).__name__}: {error}")
         return f"The tool failed: {error}"
     run.tool_finished(tool_id, output=output)
-    return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False, default=str)
+    return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
 
 
 def _token_usage(usage: Any) -> TokenUsage:

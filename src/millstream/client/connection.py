@@ -38,8 +38,8 @@ class Connection:
     async def request(self, method: str, path: str, **options: Any) -> aiohttp.ClientResponse:
         """The server's answer, which is not a refusal.
 
-        Raises InputError for a url that is none, or not that of a Millstream server, MillstreamError with the server's words when it refuses, Unavailable
-        when it cannot be reached.
+        Raises InputError for a url that is none, or not that of a Millstream server, MillstreamError with the server's
+        words when it refuses, Unavailable when it cannot be reached.
         """
         session = self._session_of_this_loop()
         try:
