@@ -13,9 +13,13 @@ import aiohttp
 import hatch_build
 import pytest
 import uvicorn
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from millstream.errors import RunError
+from millstream.run import Run
 from millstream.testing import ModelServer, Script
-from serving import listening, within
+from serving import listening, serving, within
 
 PAGE = (Path(__file__).parents[2] / "docs" / "streaming.md").read_text()
 CODE = {name: code for name, code in re.findall(r"^<!-- run: (\w+) -->\n```\w+\n(.*?)^```", PAGE, re.DOTALL | re.M)}
@@ -87,7 +91,29 @@ async def test_a_server_by_hand(model: ModelServer) -> None:
     ):
         lines = [json.loads(line) for line in (await within(response.text())).splitlines()]
     assert "".join(line.get("text", "") for line in lines) == "A mill grinds grain."
-    assert lines[-1] == {"end": True}
+    assert lines[-1] == {"end": "stop"}
+
+
+async def test_a_server_by_hand_tells_an_answer_that_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    body = json.dumps({**chunk, "choices": [{"index": 0, "delta": {"content": "A mill"}, "finish_reason": None}]})
+
+    async def cut(request: web.Request) -> web.Response:
+        return web.Response(text=f"data: {body}\n\n", content_type="text/event-stream")
+
+    model = web.Application()
+    model.router.add_post("/v1/chat/completions", cut)
+    async with TestServer(model) as upstream:
+        monkeypatch.setenv("OPENAI_API_KEY", "any")
+        monkeypatch.setenv("OPENAI_BASE_URL", str(upstream.make_url("/v1")))
+        app = defined_by(CODE["server"])["app"]
+        async with (
+            listening(uvicorn.Config(app, log_level="error")) as (_, port),
+            aiohttp.ClientSession() as client,
+            client.post(f"http://127.0.0.1:{port}/answer", json={"messages": []}) as response,
+        ):
+            lines = [json.loads(line) for line in (await within(response.text())).splitlines()]
+    assert lines == [{"text": "A mill"}, {"error": "cut"}]
 
 
 async def test_reading_lines(server: str) -> None:
@@ -118,6 +144,40 @@ async def test_event_source(server: str) -> None:
 async def test_web_socket(server: str) -> None:
     told = 'console.log(JSON.stringify(await askOverWebSocket("How much leave?")));'
     assert await node(CODE["websocket"] + told, server) == ANSWER
+
+
+@pytest.fixture
+async def failing(tmp_path: Path) -> AsyncIterator[str]:
+    async def fails(run: Run) -> None:
+        run.write("Half")
+        raise RunError("No credit left.")
+
+    async with serving(tmp_path, fails) as server:
+        yield server.url
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "told"),
+    [
+        ("eventsource", "follow(id)", "No credit left."),
+        ("eventsource", 'follow("none")', "refused"),
+        ("websocket", 'askOverWebSocket("Why?")', "No credit left."),
+        ("websocket", "askOverWebSocket(7)", "question"),
+    ],
+)
+async def test_a_run_that_failed_or_was_refused_is_no_answer(failing: str, name: str, call: str, told: str) -> None:
+    script = f"""
+    const body = JSON.stringify({{ question: "Why?", stream: true, run_id: "r1" }});
+    await (await fetch(`${{server}}/api/runs`, {{ method: "POST", body }})).text();
+    const id = "r1";
+    console.log(JSON.stringify(await {call}.then(() => "answered", (error) => error.message)));
+    """
+    assert told in await node(CODE[name] + script, failing)
+
+
+async def test_a_web_socket_that_nobody_answers_is_told() -> None:
+    told = 'console.log(JSON.stringify(await askOverWebSocket("Why?").catch((error) => error.message)));'
+    assert await node(CODE["websocket"] + told, "http://127.0.0.1:1") == "cut"
 
 
 async def test_painting_spreads_a_burst_over_the_time_until_the_next_and_loses_nothing() -> None:
