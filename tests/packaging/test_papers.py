@@ -33,8 +33,9 @@ def test_every_link_leads_to_something(paper: Path) -> None:
     assert dead == []
 
 
-def test_the_index_names_every_page() -> None:
+def test_the_index_names_every_page_and_the_clients_page_every_client() -> None:
     docs = ROOT / "docs"
-    named = {(docs / link.partition("#")[0]).resolve() for link in links(docs / "index.md")}
+    indexes = docs / "index.md", docs / "clients.md"
+    named = {(docs / link.partition("#")[0]).resolve() for index in indexes for link in links(index)}
     pages = {page for page in docs.rglob("*.md") if page.name != "index.md"}
     assert {str(page.relative_to(docs)) for page in pages - named} == set()
