@@ -1,11 +1,12 @@
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import PATIENCE_S, Serve, assert_one_line_error, environment, millstream, serve
+from commands import PATIENCE_S, Serve, assert_one_line_error, environment, millstream, serve, until
 from held_model import HeldModel
 from typed_terminal import CTRL_BACKSLASH, CTRL_C, CTRL_D, terminal
 
@@ -24,6 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, steps in {
         "cites": [{"type": "text", "text": ANSWER}],
         "fails": [{"type": "text", "text": "Half "}, {"type": "error", "status": 500, "message": "boom"}],
+        "html": [{"type": "text", "text": "A List<String> here.\n\n<div>block</div>\n\nEnd."}],
         "steers": [{"type": "text", "text": "a\x1b[2Jb\x07c"}],
     }.items():
         (folder / f"{name}.json").write_text(json.dumps({"calls": [{"steps": steps}] * 4}))
@@ -95,6 +97,40 @@ def test_ctrl_c_stops_the_answer_and_the_conversation_goes_on(tmp_path: Path, se
     [conversation] = server.ask("GET", "/api/conversations")[1:][1]["conversations"]
     messages = server.ask("GET", f"/api/conversations/{conversation['conversation_id']}")[2]["messages"]
     assert [each["run"]["state"] for each in messages if "run" in each] == ["stopped", "finished"]
+
+
+def test_what_looks_like_html_is_shown(folder: Path) -> None:
+    with terminal(folder, "chat", "--answer", "chat", MILLSTREAM_MODEL="scripted/html.json") as chat:
+        chat.expect("> ")
+        chat.type("Why?\n")
+        chat.expect("A List<String> here.")
+        chat.expect("<div>block</div>")
+
+
+def test_leaving_twice_a_chat_that_serves_itself_says_that_the_answer_ends(tmp_path: Path, model: HeldModel) -> None:
+    variables = {"MILLSTREAM_MODEL": "openai/held", "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": model.url}
+    with terminal(tmp_path, "chat", "--answer", "chat", **variables) as chat:
+        chat.expect("> ")
+        chat.type("Why?\n")
+        chat.expect("Held")
+        chat.type(CTRL_BACKSLASH)
+        chat.expect("The answer ends with this chat")
+        chat.type(CTRL_BACKSLASH)
+        model.go.set()
+        chat.ended()
+        assert "Traceback" not in chat.shown
+
+
+def test_keys_typed_during_an_answer_wait_for_the_prompt(tmp_path: Path, server: Serve, model: HeldModel) -> None:
+    with terminal(tmp_path, "chat", "--answer", "chat") as chat:
+        chat.expect("> ")
+        chat.type("Why?\n")
+        chat.expect("Held")
+        chat.type("/quit\n")
+        model.go.set()
+        chat.expect("Held words.")
+        assert chat.ended() == 0
+        assert chat.shown.count("/quit") <= 1
 
 
 def test_who_leaves_finds_the_answer_when_they_come_back(tmp_path: Path, server: Serve, model: HeldModel) -> None:
@@ -178,3 +214,38 @@ def test_piped_a_failed_answer_is_told_on_standard_error_with_exit_code_1(folder
 def test_nobody_at_the_address_is_one_clear_line(folder: Path) -> None:
     done = piped(folder, "Why?\n", "--url", "http://127.0.0.1:1")
     assert_one_line_error(done, 1, "http://127.0.0.1:1 cannot be reached")
+
+
+def test_interrupting_a_piped_chat_stops_the_answer(tmp_path: Path, server: Serve, model: HeldModel) -> None:
+    command = [sys.executable, "-m", "millstream", "chat", "--answer", "chat"]
+    chat = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert chat.stdin is not None
+    assert chat.stdout is not None
+    chat.stdin.write(b"Why?\n")
+    chat.stdin.flush()
+    chat.stdout.read(5)
+    chat.send_signal(signal.SIGINT)
+    chat.communicate(timeout=PATIENCE_S)
+    [conversation] = server.ask("GET", "/api/conversations")[2]["conversations"]
+    path = f"/api/conversations/{conversation['conversation_id']}"
+    until(lambda: server.ask("GET", path)[2]["messages"][-1]["run"]["state"] == "stopped")
+
+
+def test_a_closed_standard_input_is_one_clear_line(tmp_path: Path) -> None:
+    command = f'"{sys.executable}" -m millstream chat <&-'
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert_one_line_error(done, 2, "standard input is closed")

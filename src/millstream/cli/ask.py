@@ -38,11 +38,11 @@ def ask(
         raise InputError("The question is not UTF-8 text. Check the encoding of the terminal.") from None
     settings = load_settings(data=data, model=model, quote_pace=None if stream else 0)
     fields: dict[str, Any] = {} if answer is None else {"answer": answer}
-    with reachable(settings, url) as address, Client(address) as client:
+    with reachable(settings, url) as server, Client(server.url) as client:
         run = client.run(question, **fields)
         try:
             snapshot = _show(run, as_json=json, stream=stream)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, BrokenPipeError):
             with contextlib.suppress(MillstreamError):
                 run.stop()
             raise

@@ -9,15 +9,14 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.text import Text
 
 from millstream.cli.reach import reachable
 from millstream.cli.terminal import Printer, cited_source, harmless
-from millstream.cli.view import AnswerView
+from millstream.cli.view import AnswerView, markdown
 from millstream.client import Client, Conversation, RunStream
 from millstream.conversations import text_of
-from millstream.errors import InputError, MillstreamError
+from millstream.errors import InputError, MillstreamError, RunError
 from millstream.events import TextDelta
 from millstream.marks import place_marks
 from millstream.server.settings import load_settings
@@ -47,9 +46,11 @@ def chat(
     """Hold a conversation. Piped in, every line is a question; the exit code is 0 when all answers are complete."""
     settings = load_settings(data=data, model=model)
     fields: dict[str, Any] = {} if answer is None else {"answer": answer}
-    with reachable(settings, url) as address, Client(address) as client:
+    if sys.stdin is None:
+        raise InputError("The standard input is closed. Give the questions there, or start it at a terminal.")
+    with reachable(settings, url) as server, Client(server.url) as client:
         if sys.stdin.isatty() and sys.stdout.isatty():
-            _Chat(client, fields).hold(go_on)
+            _Chat(client, fields, outlives=not server.own).hold(go_on)
         else:
             _answer_lines(client, fields, go_on)
 
@@ -65,8 +66,15 @@ def _answer_lines(client: Client, fields: dict[str, Any], go_on: bool) -> None:
                 more: dict[str, Any] = {} if conversation_id is None else {"conversation_id": conversation_id}
                 run = client.run(question, **fields, **more)
                 printer = Printer(sys.stdout, sys.stderr)
-                for event in run:
-                    printer.show(event)
+                try:
+                    for event in run:
+                        printer.show(event)
+                except (KeyboardInterrupt, BrokenPipeError):
+                    with contextlib.suppress(MillstreamError):
+                        run.stop()
+                    raise
+                except RunError:
+                    pass  # its server died and lost events; the snapshot has what is left
                 snapshot = run.final()
                 conversation_id = snapshot.conversation_id
                 if snapshot.message.error is not None:
@@ -85,19 +93,20 @@ class _Detach(Exception):
 class _Chat:
     """A person at a terminal, and the conversation that they are in."""
 
-    def __init__(self, client: Client, fields: dict[str, Any]) -> None:
+    def __init__(self, client: Client, fields: dict[str, Any], *, outlives: bool) -> None:
         self._client = client
+        self._outlives = outlives  # whether the server is there after this chat
         self._fields = fields
         self._console = Console(highlight=False)
         self._conversation_id: str | None = None
         self._last: Snapshot | None = None
         self._listed: list[Conversation] = []
+        self._unknown: str | None = None  # the run whose end could not be fetched, its server being away
 
     def hold(self, go_on: bool) -> None:
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401  (gives `input` line editing and its history)
-        if hasattr(signal, "SIGQUIT"):
-            signal.signal(signal.SIGQUIT, _detach)
+        before = signal.signal(signal.SIGQUIT, _detach)
         self._note("Ctrl-C stops an answer, Ctrl-D leaves, /help shows more.")
         try:
             if go_on:
@@ -106,9 +115,18 @@ class _Chat:
                 if line:
                     self._saying(lambda: self._obey(line) if line.startswith("/") else self._ask(line))
         except _Detach:
-            self._note("\nLeft. The answer goes on at its server; come back with: millstream chat --continue")
+            self._note(f"\n{self._leaving()}")
         except _Quit:
             pass
+        finally:
+            signal.signal(signal.SIGQUIT, before)
+
+    def _leaving(self) -> str:
+        if self._unknown is None:
+            return "Left."
+        if not self._outlives:
+            return "Left. The answer ends with this chat; start `millstream serve` first."
+        return "Left. The answer goes on at its server; come back with: millstream chat --continue"
 
     def _prompt(self) -> str | None:
         """A line, "" for nothing, None at the end of the input."""
@@ -127,12 +145,14 @@ class _Chat:
             act()
         except MillstreamError as error:
             self._console.print(Text(harmless(error.message), "red"))
+        except KeyboardInterrupt:
+            self._note("\n(Ctrl-D leaves)")
 
     def _obey(self, line: str) -> None:
         command, _, argument = line.partition(" ")
         match command:
             case "/new":
-                self._conversation_id = self._last = None
+                self._conversation_id = self._last = self._unknown = None
                 self._note("A new conversation.")
             case "/history":
                 self._list()
@@ -150,18 +170,25 @@ class _Chat:
     # Asking
 
     def _ask(self, question: str) -> None:
+        try:
+            question.encode()
+        except UnicodeEncodeError:
+            raise InputError("The question is not UTF-8 text. Check the encoding of the terminal.") from None
+        self._learn()
         more: dict[str, Any] = {} if self._conversation_id is None else {"conversation_id": self._conversation_id}
         if self._last is not None:
             more["parent_id"] = self._last.message_id
         self._watch(self._client.run(question, **self._fields, **more))
 
     def _again(self) -> None:
+        self._learn()
         if self._last is None or self._last.parent_id is None:
             raise InputError("There is no question to answer again.")
         conversation_id, parent_id = self._last.conversation_id, self._last.parent_id
         self._watch(self._client.run(conversation_id=conversation_id, parent_id=parent_id, **self._fields))
 
     def _continue(self) -> None:
+        self._learn()
         if self._last is None or self._last.state == "finished":
             raise InputError("There is no answer that was stopped or failed.")
         conversation_id, run_id = self._last.conversation_id, self._last.run_id
@@ -169,21 +196,34 @@ class _Chat:
 
     def _watch(self, run: RunStream) -> None:
         """Shows the answer to its end. Ctrl-C stops it, once; what was on screen is what it was."""
-        with AnswerView(self._console) as view:
-            try:
-                for event in run:
-                    view.show(event)
-            except KeyboardInterrupt:
-                run.stop(seen=view.seen)
-                rest = self._client.follow(run.run_id, after=run.seq)
-                for event in rest:
-                    if not isinstance(event, TextDelta):  # else it came after the Stop
+        lost = False
+        try:
+            with AnswerView(self._console) as view:
+                try:
+                    for event in run:
+                        self._unknown = run.run_id  # it has begun
                         view.show(event)
-            except _Detach:
-                run.close()
-                raise
-        self._last = self._client.snapshot(run.run_id)
-        self._conversation_id = self._last.conversation_id
+                except KeyboardInterrupt:
+                    run.stop(seen=view.seen)
+                    rest = self._client.follow(run.run_id, after=run.seq)
+                    for event in rest:
+                        if not isinstance(event, TextDelta):  # else it came after the Stop
+                            view.show(event)
+                except _Detach:
+                    run.close()
+                    raise
+        except RunError:
+            lost = True  # its server died and lost events; the snapshot has what is left
+        self._learn()
+        if lost and self._last is not None:
+            self._show(self._last)
+
+    def _learn(self) -> None:
+        """Fetches how the last answer ended, when that is not known yet. Raises Unavailable while nobody is there."""
+        if self._unknown is not None:
+            self._last = self._client.snapshot(self._unknown)
+            self._conversation_id = self._last.conversation_id
+            self._unknown = None
 
     # Conversations
 
@@ -206,7 +246,7 @@ class _Chat:
             raise InputError("/open needs the number of a conversation that /history shows.")
         conversation = self._client.conversation(self._listed[int(number) - 1].conversation_id)
         self._conversation_id = conversation.conversation_id
-        self._last = None
+        self._last = self._unknown = None
         self._console.rule(Text(harmless(conversation.title)))
         for message in conversation.branch():
             if message.content is not None:
@@ -220,7 +260,7 @@ class _Chat:
     def _show(self, snapshot: Snapshot) -> None:
         message = snapshot.message
         marked = place_marks(message.content, message.citations, lambda n: f" [{n}]")
-        self._console.print(Markdown(harmless(marked), hyperlinks=False))
+        self._console.print(markdown(harmless(marked)))
         for source in message.sources:
             pages = {citation.page for citation in message.citations if citation.n == source.n}
             if pages:
@@ -239,4 +279,5 @@ class _Quit(Exception):
 
 
 def _detach(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once is enough: a second would end the leaving
     raise _Detach

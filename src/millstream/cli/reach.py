@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from millstream.client.loop import LoopThread
@@ -14,9 +15,17 @@ if TYPE_CHECKING:
     import uvicorn
 
 
+@dataclass(frozen=True)
+class Server:
+    """`own`: it ends with this command."""
+
+    url: str
+    own: bool
+
+
 @contextmanager
-def reachable(settings: Settings, url: str | None) -> Iterator[str]:
-    """The address of a server: `url`, else the one that serves the data folder, else one of our own while it lasts.
+def reachable(settings: Settings, url: str | None) -> Iterator[Server]:
+    """A server: `url`, else the one that serves the data folder, else one of our own while it lasts.
 
     Raises ConfigurationError when our own cannot be started.
     """
@@ -24,10 +33,10 @@ def reachable(settings: Settings, url: str | None) -> Iterator[str]:
         other = serving(settings.data)
         url = other.url if other is not None else None
     if url is not None:
-        yield url
+        yield Server(url, own=False)
     else:
         with _own_server(settings) as own:
-            yield own
+            yield Server(own, own=True)
 
 
 @contextmanager

@@ -3,7 +3,12 @@
 Markdown is parsed once per finished block: of a growing answer only the last block is open.
 """
 
+import contextlib
+import sys
+import termios
+import threading
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -36,7 +41,8 @@ REDRAWN_PER_SECOND = 12
 # Lines of the model's reasoning that are shown while it thinks.
 REASONING_LINES = 3
 
-_blocks = MarkdownIt("commonmark").enable("table")
+# HTML is shown as it is written, for rich leaves it out: `List<String>` is text.
+_blocks = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 
 
 class AnswerView:
@@ -45,9 +51,12 @@ class AnswerView:
     def __init__(self, console: Console) -> None:
         self.seen = 0  # code points of the answer's Markdown that are on the screen
         self._console = console
-        self._live = Live(
-            self, console=console, refresh_per_second=REDRAWN_PER_SECOND, transient=True, vertical_overflow="visible"
-        )
+        # Not redrawn by rich's own thread: between a print and what it moves from `_open`, the screen would be wrong.
+        self._live = Live(self, console=console, auto_refresh=False, transient=True, vertical_overflow="visible")
+        self._lock = threading.RLock()  # held by whoever changes what is shown or draws it
+        self._left = threading.Event()
+        self._ticking = threading.Thread(target=self._tick, name="millstream-view", daemon=True)
+        self._quiet = contextlib.ExitStack()
         self._steps: dict[str, tuple[Spinner, float]] = {}
         self._reasoning = ""
         self._open = ""  # the Markdown that is not printed yet
@@ -56,18 +65,38 @@ class AnswerView:
         self._cited: dict[int, set[int | None]] = {}  # n → the pages that its citations name
 
     def __enter__(self) -> Self:
+        self._quiet.enter_context(_without_echo())
         self._live.start()
+        self._ticking.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._steps.clear()
-        self._reasoning = ""
-        self._print_rest()
-        self._live.stop()
+        try:
+            with self._lock:
+                self._left.set()
+                self._steps.clear()
+                self._reasoning = ""
+                self._print_rest()
+                self._live.stop()
+            self._ticking.join()
+        finally:
+            self._quiet.close()
 
     def show(self, event: AnyEvent) -> None:
+        with self._lock:
+            self._show(event)
+            self._live.refresh()
+
+    def _tick(self) -> None:
+        """Turns the spinners and counts the seconds until the view is left."""
+        while not self._left.wait(1 / REDRAWN_PER_SECOND):
+            with self._lock:
+                if not self._left.is_set():
+                    self._live.refresh()
+
+    def _show(self, event: AnyEvent) -> None:
         match event:
             case TextDelta():
                 self._reasoning = ""
@@ -116,14 +145,14 @@ class AnswerView:
             thoughts = console.render_lines(Text(self._reasoning, "dim italic"), options, pad=False)
             lines += thoughts[-REASONING_LINES:]
         if self._open.strip():
-            lines += console.render_lines(_markdown(self._open), options, pad=False)
+            lines += console.render_lines(markdown(self._open), options, pad=False)
         for line in lines[-max(1, console.height - 2) :]:
             yield from line
             yield Segment.line()
 
-    def _add(self, markdown: str) -> None:
-        self._open += harmless(markdown)
-        if "\n" not in markdown:
+    def _add(self, text: str) -> None:
+        self._open += harmless(text)
+        if "\n" not in text:
             return
         finished = _finished(self._open)
         if finished:
@@ -131,28 +160,45 @@ class AnswerView:
             self._print_block(block)
 
     def _print_rest(self) -> None:
-        if self._open.strip():
-            self._print_block(self._open)
-        self._open = ""
+        rest, self._open = self._open, ""  # first, else it is drawn once more below what is printed
+        if rest.strip():
+            self._print_block(rest)
 
-    def _print_block(self, markdown: str) -> None:
-        self._console.print(_markdown(markdown))
+    def _print_block(self, block: str) -> None:
+        self._console.print(markdown(block))
         self._console.print()
 
     def _note(self, text: str) -> None:
         self._console.print(Text(harmless(text), "dim"))
 
 
-def _markdown(text: str) -> Markdown:
-    # Addresses are shown, not hidden behind a name that the model has chosen.
-    return Markdown(text, hyperlinks=False)
+def markdown(text: str) -> Markdown:
+    """As a terminal shows it: addresses in full, not hidden behind a name that the model has chosen; HTML as text."""
+    shown = Markdown(text, hyperlinks=False)
+    shown.parsed = _blocks.parse(text)
+    return shown
 
 
-def _finished(markdown: str) -> int:
+@contextlib.contextmanager
+def _without_echo() -> Iterator[None]:
+    """Keys typed meanwhile are kept for the next prompt and not shown: they would shift the lines that are redrawn."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        yield
+        return
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    silent = termios.tcgetattr(terminal)
+    silent[3] &= ~termios.ECHO
+    termios.tcsetattr(terminal, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def _finished(text: str) -> int:
     """The length of the text before the last block, 0 when there is only one."""
-    starts = [
-        token.map[0] for token in _blocks.parse(markdown) if token.level == 0 and token.map and token.nesting >= 0
-    ]
+    starts = [token.map[0] for token in _blocks.parse(text) if token.level == 0 and token.map and token.nesting >= 0]
     if len(starts) < 2:
         return 0
-    return sum(len(line) for line in markdown.splitlines(keepends=True)[: starts[-1]])
+    return sum(len(line) + 1 for line in text.split("\n")[: starts[-1]])
