@@ -123,6 +123,8 @@ class AsyncRunStream:
 
     async def close(self) -> None:
         """Leaves the stream; the run goes on. `follow` comes back to it."""
+        while self._events.ag_running:  # a read that another thread has just cancelled is still ending
+            await asyncio.sleep(0)
         await self._events.aclose()
 
     @property

@@ -1,7 +1,7 @@
 """Answers of a foreign protocol: start a run, follow it from its first event, and send what its encoder makes of it.
 
 The status is withheld until the first visible frame (whatever an encoder makes of an event after `run.started`, waiting
-to ask the model again apart), the terminal event or the first heartbeat, so that a model's 429 reaches the client as 429.
+to ask the model again apart), the terminal event or the first heartbeat: a model's 429 reaches the client as 429.
 """
 
 from collections.abc import AsyncGenerator, Mapping
