@@ -123,7 +123,8 @@ class AsyncRunStream:
 
     async def close(self) -> None:
         """Leaves the stream; the run goes on. `follow` comes back to it."""
-        while self._events.ag_running:  # a read that another thread has just cancelled is still ending
+        # A read that another thread has just cancelled may still be ending.
+        while getattr(self._events, "ag_running", False):  # noqa: ASYNC110
             await asyncio.sleep(0)
         await self._events.aclose()
 
