@@ -36,7 +36,7 @@ class StreamsFirst:
 
 
 async def _answered(route: Route, scope: Scope, receive: Receive, send: Send) -> None:
-    sending = _Sending(send)
+    sending = Sending(send)
     try:
         await route.app(scope, receive, sending)
     except Exception as error:
@@ -47,7 +47,7 @@ async def _answered(route: Route, scope: Scope, receive: Receive, send: Send) ->
             raise  # a bug: the server logs its traceback
 
 
-class _Sending:
+class Sending:
     """`send`, and whether the answer has begun."""
 
     __slots__ = ("_send", "begun")

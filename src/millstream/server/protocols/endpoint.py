@@ -10,11 +10,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from millstream.errors import InputError, MillstreamError
 from millstream.events import encode_json
 from millstream.server.app_of import millstream_of
+from millstream.server.direct import Sending
 from millstream.server.routes.runs import read_body
 
 logger = logging.getLogger("millstream")
@@ -32,13 +33,7 @@ class Endpoint:
         self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
-
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        sending = Sending(send)
         try:
             handle = self.handlers.get(scope["method"])
             if handle is None:
@@ -48,7 +43,7 @@ class Endpoint:
         except ClientDisconnect:
             pass  # it left before it had asked
         except Exception as error:
-            if begun:
+            if sending.begun:
                 raise
             await self._refuse(_as_refusal(error))(scope, receive, send)
 

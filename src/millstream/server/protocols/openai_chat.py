@@ -4,19 +4,17 @@ from functools import partial
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from millstream.errors import NotFound
-from millstream.events import encode_json
 from millstream.server.app_of import millstream_of
 from millstream.server.identity import owner_of
 from millstream.server.protocols.address import address_of
 from millstream.server.protocols.answering import RunAnswer, start_run
 from millstream.server.protocols.endpoint import read_json, route
 from millstream.server.protocols.openai_chat_request import chat_request, extras_of, run_request
-from millstream.server.protocols.openai_refusal import refuse
+from millstream.server.protocols.openai_refusal import as_json, refuse
 from millstream.server.routes.status import answers_json
 from millstream.server.settings import Settings
 from millstream.wire.openai_chat import Dialect, OpenAIChatEncoder
@@ -48,7 +46,7 @@ async def list_models(request: Request) -> ASGIApp:
     """The answers that there are to choose from, the default one first."""
     await owner_of(request, millstream_of(request).identify)
     models = [_model(answer["name"]) for answer in answers_json(millstream_of(request))]
-    return _json({"object": "list", "data": models})
+    return as_json({"object": "list", "data": models})
 
 
 async def show_model(request: Request) -> ASGIApp:
@@ -58,15 +56,11 @@ async def show_model(request: Request) -> ASGIApp:
         raise NotFound(
             f"There is no model {name!r}; GET /v1/models lists those that there are.", code="model_not_found"
         )
-    return _json(_model(name))
+    return as_json(_model(name))
 
 
 def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "millstream"}
-
-
-def _json(value: dict[str, Any]) -> Response:
-    return Response(encode_json(value), 200, {"Cache-Control": "no-store"}, "application/json")
 
 
 def routes(prefix: str, settings: Settings) -> list[BaseRoute]:

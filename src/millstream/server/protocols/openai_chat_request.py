@@ -4,7 +4,6 @@ What this server cannot do and what would change the answer's form is refused; e
 whatever it does not, is passed over.
 """
 
-import re
 from collections.abc import Container
 from typing import Any
 
@@ -13,7 +12,7 @@ import msgspec
 from millstream.conversations import TextPart
 from millstream.request import RunRequest, request_from
 from millstream.server.protocols.openai_options import model_options
-from millstream.server.protocols.openai_refusal import InvalidParameter
+from millstream.server.protocols.openai_refusal import InvalidParameter, place_of
 from millstream.server.settings import Settings
 from millstream.wire.openai_chat import EXTRAS, Extra
 
@@ -24,7 +23,6 @@ _NOT_TEXT = {
     "input_audio": "Sound cannot be heard here; send the message's text alone.",
     "file": "Files do not come with a message here; upload them to /api/documents, and they are searched.",
 }
-_PLACE = re.compile(r" - at `\$\.?(.*)`\Z")
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -71,10 +69,10 @@ def chat_request(body: dict[str, Any]) -> ChatRequest:
         asked = msgspec.convert(body, ChatRequest)
     except msgspec.ValidationError as error:
         message = str(error)
-        place = _PLACE.search(message)
+        place = place_of(error)
         if place is None:  # of the body itself: what it lacks
             raise InvalidParameter("Give `messages`.", "messages", code="missing_required_parameter") from error
-        raise InvalidParameter(f"The request is not valid: {message}.", place[1], code="invalid_type") from error
+        raise InvalidParameter(f"The request is not valid: {message}.", place, code="invalid_type") from error
     for name in ("tools", "functions"):
         if getattr(asked, name):
             raise InvalidParameter(_NO_TOOLS.format(name=name), name, code="unsupported_parameter")

@@ -1,7 +1,9 @@
 """Refusals in OpenAI's shape."""
 
 import re
+from typing import Any
 
+import msgspec
 from starlette.responses import Response
 
 from millstream.errors import InputError, MillstreamError, RunError
@@ -9,6 +11,8 @@ from millstream.events import encode_json
 from millstream.server.protocols.endpoint import refusal_headers
 from millstream.wire.openai_error import openai_error, openai_status
 
+# What msgspec says of where a fault is.
+_PLACE = re.compile(r" - at `\$\.?(.*)`\Z")
 _FIRST_NAME = re.compile(r"`([a-z_]+)`")
 
 
@@ -18,6 +22,16 @@ class InvalidParameter(InputError):
     def __init__(self, message: str, param: str, *, code: str = "invalid_value") -> None:
         super().__init__(message, code=code)
         self.param = param
+
+
+def place_of(error: msgspec.ValidationError) -> str | None:
+    """The parameter that a validation of msgspec found wrong, None for the body itself."""
+    place = _PLACE.search(str(error))
+    return place[1] if place else None
+
+
+def as_json(value: dict[str, Any]) -> Response:
+    return Response(encode_json(value), 200, {"Cache-Control": "no-store"}, "application/json")
 
 
 def refuse(error: MillstreamError, *, azure: bool = False) -> Response:

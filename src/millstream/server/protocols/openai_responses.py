@@ -1,7 +1,6 @@
 """OpenAI Responses: `/v1/responses`. A response is a run, and to come back to it is to read its log again."""
 
 import re
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,12 +8,12 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from millstream.errors import CursorAhead, Gone, NotFound
-from millstream.events import RunFailed, encode_json
+from millstream.events import RunFailed
 from millstream.server.app_of import millstream_of
 from millstream.server.identity import owner_of
 from millstream.server.protocols.answering import RunAnswer, start_run
 from millstream.server.protocols.endpoint import read_json, route
-from millstream.server.protocols.openai_refusal import InvalidParameter, refuse
+from millstream.server.protocols.openai_refusal import InvalidParameter, as_json, refuse
 from millstream.server.protocols.openai_responses_request import responses_request, run_request
 from millstream.server.settings import Settings
 from millstream.wire.openai_responses import RESPONSE_ID, OpenAIResponsesEncoder
@@ -69,7 +68,7 @@ async def cancel(request: Request) -> ASGIApp:
 async def delete(request: Request) -> ASGIApp:
     run_id, owner = await _find(request, request.path_params["response_id"])
     await millstream_of(request).supervisor.delete_answer(owner, run_id)
-    return _json({"id": RESPONSE_ID + run_id, "object": "response", "deleted": True})
+    return as_json({"id": RESPONSE_ID + run_id, "object": "response", "deleted": True})
 
 
 class _Unstored:
@@ -107,7 +106,7 @@ async def _whole(request: Request, run_id: str) -> Response:
     encoder = OpenAIResponsesEncoder()
     async for event in millstream.supervisor.events(run_id, owner):
         encoder.encode(event)
-    return _json(encoder.whole())
+    return as_json(encoder.whole())
 
 
 async def _check_history(request: Request, run_id: str, owner: str, starting_after: int) -> None:
@@ -131,10 +130,6 @@ def _starting_after(request: Request) -> int:
     if not _NUMBER.match(given):
         raise InvalidParameter("`starting_after` must be the `sequence_number` that you had last.", "starting_after")
     return int(given)
-
-
-def _json(value: dict[str, Any]) -> Response:
-    return Response(encode_json(value), 200, {"Cache-Control": "no-store"}, "application/json")
 
 
 def routes(prefix: str, settings: Settings) -> list[BaseRoute]:

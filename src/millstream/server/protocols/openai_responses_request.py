@@ -4,7 +4,6 @@ What this server cannot do and what would change the answer's form is refused; e
 whatever it does not, is passed over.
 """
 
-import re
 from collections.abc import Container
 from typing import Any
 
@@ -13,14 +12,13 @@ import msgspec
 from millstream.conversations import FilePart, TextPart, text_of
 from millstream.request import MAX_MESSAGES, RunRequest, request_from
 from millstream.server.protocols.openai_options import model_options
-from millstream.server.protocols.openai_refusal import InvalidParameter
+from millstream.server.protocols.openai_refusal import InvalidParameter, place_of
 from millstream.server.settings import Settings
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 _TEXTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
 # What an earlier response held besides its words, and a client gives back with them: nothing follows from it here.
 _PASSED_OVER = frozenset({"reasoning", "file_search_call", "compaction"})
-_PLACE = re.compile(r" - at `\$\.?(.*)`\Z")
 _WANTED = "A part of a message's content must be `input_text`, or `input_file` with a `file_id`."
 _REFUSED = {
     "conversation": "Conversations of OpenAI's are not kept here; name the response before it as "
@@ -70,8 +68,7 @@ def responses_request(body: dict[str, Any]) -> ResponsesRequest:
     try:
         asked = msgspec.convert(body, ResponsesRequest)
     except msgspec.ValidationError as error:
-        place = _PLACE.search(str(error))
-        name = place[1] if place else "input"
+        name = place_of(error) or "input"
         raise InvalidParameter(f"The request is not valid: {error}.", name, code="invalid_type") from error
     if asked.input is None:
         raise InvalidParameter("Give `input`: the question, or messages.", "input", code="missing_required_parameter")
