@@ -149,6 +149,15 @@ def test_new_says_how_to_begin(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "documents" / "leave.md").is_file()
 
 
+def test_new_tells_what_an_example_needs_and_where_to_look(tmp_path: Path) -> None:
+    assert "MILLSTREAM_MODEL" not in new(tmp_path, "documents").stdout
+    assert "needs a model: MILLSTREAM_MODEL" in new(tmp_path, "chat", "--example", "simple-chat").stdout
+    api = new(tmp_path, "my api", "--example", "api-only").stdout
+    assert "cd 'my api'" in api
+    assert "curl" in api
+    assert "Open " not in api
+
+
 def test_new_lists_the_examples(tmp_path: Path) -> None:
     shown = new(tmp_path, "--list").stdout
     assert [line.split()[0] for line in shown.splitlines()] == example_names()

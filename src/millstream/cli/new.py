@@ -1,5 +1,6 @@
 """`millstream new`: an application to begin with."""
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 import typer
 
 from millstream.errors import InputError
-from millstream.examples import EXAMPLES, about, example_names
+from millstream.examples import EXAMPLES, about, beginning, example_names
 
 
 def new(
@@ -27,6 +28,4 @@ def new(
     if name.exists():
         raise InputError(f"{name} is there already; give another name.")
     shutil.copytree(EXAMPLES / example, name, ignore=shutil.ignore_patterns("__pycache__"))
-    typer.echo(f"Made {name}. Begin:\n\n  cd {name}\n  python app.py\n\nand open http://127.0.0.1:8000")
-    if example != "documents":
-        typer.echo("A model is named by MILLSTREAM_MODEL, for example openai/gpt-4o-mini with OPENAI_API_KEY.")
+    typer.echo(f"Made {name}. Begin:\n\n  cd {shlex.quote(str(name))}\n  python app.py\n\n{beginning(example)}")

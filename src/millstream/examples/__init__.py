@@ -12,4 +12,14 @@ def example_names() -> list[str]:
 
 def about(name: str) -> str:
     """One line: what the example is."""
-    return (EXAMPLES / name / "app.py").read_text("utf-8").split('"""')[1].splitlines()[0]
+    return _introduction(name)[0]
+
+
+def beginning(name: str) -> str:
+    """What to do once it is started, in a few lines."""
+    return _introduction(name)[1].strip()
+
+
+def _introduction(name: str) -> tuple[str, str]:
+    first, _, rest = (EXAMPLES / name / "app.py").read_text("utf-8").split('"""')[1].partition("\n")
+    return first, rest

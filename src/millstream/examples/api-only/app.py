@@ -1,4 +1,8 @@
-"""An API without a page: your own generator, streamed in every chat protocol, behind your own keys."""
+"""An API without a page: your own generator, streamed in every chat protocol, behind your own keys.
+
+Ask it:
+curl -H "Authorization: Bearer secret-of-ann" --json '{"question": "Why?"}' http://127.0.0.1:8000/chat/api/runs
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -39,7 +43,6 @@ async def version(request: Request) -> JSONResponse:
     return JSONResponse({"version": 1})
 
 
-# Ask:  curl -H "Authorization: Bearer secret-of-ann" --json '{"question": "Why?"}' 127.0.0.1:8000/chat/api/runs
 app = Starlette(routes=[Route("/version", version), Mount("/chat", stream.app)], lifespan=stream.lifespan)
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Answers over a folder of documents: steps, sources and citations, and the page to ask in."""
+"""Answers over a folder of documents: steps, sources and citations, and the page to ask in.
+
+Open http://127.0.0.1:8000.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

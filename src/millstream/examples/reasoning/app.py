@@ -1,4 +1,8 @@
-"""A reasoning model: its thoughts are streamed and folded away, and the client chooses how hard it thinks."""
+"""A reasoning model: its thoughts are streamed and folded away, and the client chooses how hard it thinks.
+
+It needs a model: MILLSTREAM_MODEL=openai/gpt-4o-mini with OPENAI_API_KEY, for example.
+Open http://127.0.0.1:8000.
+"""
 
 import time
 

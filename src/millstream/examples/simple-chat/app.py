@@ -1,4 +1,8 @@
-"""A chat with a language model, and the page to hold it in."""
+"""A chat with a language model, and the page to hold it in.
+
+It needs a model: MILLSTREAM_MODEL=openai/gpt-4o-mini with OPENAI_API_KEY, for example.
+Open http://127.0.0.1:8000.
+"""
 
 import uvicorn
 

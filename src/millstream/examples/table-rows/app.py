@@ -1,4 +1,7 @@
-"""Answers over the rows of a database table, cited row by row."""
+"""Answers over the rows of a database table, cited row by row.
+
+It needs a model: MILLSTREAM_MODEL=openai/gpt-4o-mini with OPENAI_API_KEY, for example. Open http://127.0.0.1:8000.
+"""
 
 import sqlite3
 
@@ -11,11 +14,8 @@ PRODUCTS = [
     ("Road shoe", "shoes", 80, "Soft and fast, for asphalt and dry paths."),
     ("Rain jacket", "clothing", 140, "Waterproof and breathable, packs into its own pocket."),
     ("Wool shirt", "clothing", 60, "Warm when wet, and does not smell after a week."),
-    ("Head torch", "gear", 45, "350 lumens; its battery lasts for a night."),
 ]
-SYSTEM = (
-    "Answer only from the numbered rows below, in a few sentences. Put the row's number behind what you say: [1].\n\n"
-)
+SYSTEM = "Answer only from the numbered rows below. Put the row's number behind what you say: [1].\n\n"
 
 database = sqlite3.connect(":memory:", check_same_thread=False)
 database.execute(
