@@ -51,18 +51,25 @@ class SSESplitter:
             chunk = b"".join(self._pending)
             self._pending.clear()
             self.pending_bytes = 0
-        blocks = chunk.split(b"\n\n")
-        self._keep(blocks.pop())
+        end = chunk.rfind(b"\n\n")
+        self._keep(chunk[end + 2 :] if end >= 0 else chunk)
+        if end < 0:
+            return []
+        # Cut at lines: looking for one byte is twice as fast as looking for two.
+        lines = chunk[:end].split(b"\n")
+        if any(lines[1::2]):  # else every event is one line, as models send it
+            lines = [_data(block.split(b"\n")) for block in chunk[:end].split(b"\n\n")]
+            return [data for data in lines if data]
         events = []
-        for block in blocks:
-            data = block[6:] if block.startswith(b"data: ") and b"\n" not in block else _data(block)
+        for line in lines[::2]:
+            data = line[6:] if line.startswith(b"data: ") else _data([line])
             if data:
                 events.append(data)
         return events
 
     def flush(self) -> list[bytes]:
         """The data of a last event whose blank line never came. The splitter is not fed afterwards."""
-        data = _data(b"".join(self._pending))
+        data = _data(b"".join(self._pending).split(b"\n"))
         self._pending.clear()
         return [data] if data else []
 
@@ -82,11 +89,11 @@ class SSESplitter:
         return chunk.removeprefix(_BOM)
 
 
-def _data(block: bytes) -> bytes:
-    lines = []
-    for line in block.split(b"\n"):
+def _data(lines: list[bytes]) -> bytes:
+    data = []
+    for line in lines:
         if line.startswith(b"data:"):
-            lines.append(line[5:].removeprefix(b" "))
+            data.append(line[5:].removeprefix(b" "))
         elif line == b"data":
-            lines.append(b"")
-    return b"\n".join(lines)
+            data.append(b"")
+    return b"\n".join(data)
