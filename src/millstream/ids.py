@@ -1,15 +1,27 @@
-"""New ids: 128 random bits in hexadecimal."""
+"""New ids: UUIDs of version 7 (RFC 9562, section 5.7) as 32 hexadecimal digits, without hyphens.
+
+They begin with the time, so that what is stored together lies together: with ids that are random throughout, every row
+of every run in progress is on a page of its own, and is written with all of that page. 74 bits are random: nobody can
+guess one.
+"""
 
 import os
+import time
 
 # Drawn for many ids at once: each draw releases the interpreter lock, and a busy server then waits to get it back.
 _IDS_PER_DRAW = 64
-_drawn: list[str] = []
+_drawn: list[int] = []
+
+_RANDOM_A = 0xFFF << 64
+_RANDOM_B = (1 << 62) - 1
+_VERSION_AND_VARIANT = 7 << 76 | 2 << 62
 
 
 def new_id() -> str:
-    """An id that nobody can guess: 32 hexadecimal digits."""
+    """An id that nobody can guess, and that sorts behind those made in earlier milliseconds."""
     if not _drawn:
-        digits = os.urandom(16 * _IDS_PER_DRAW).hex()
-        _drawn.extend(digits[start : start + 32] for start in range(0, len(digits), 32))
-    return _drawn.pop()
+        random = os.urandom(10 * _IDS_PER_DRAW)
+        _drawn.extend(int.from_bytes(random[start : start + 10]) for start in range(0, len(random), 10))
+    random_bits = _drawn.pop()
+    milliseconds = time.time_ns() // 1_000_000
+    return f"{milliseconds << 80 | random_bits & (_RANDOM_A | _RANDOM_B) | _VERSION_AND_VARIANT:032x}"

@@ -1,12 +1,20 @@
 import asyncio
+import os
+import sys
+import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from millstream.errors import ConfigurationError
-from millstream.search.embed import minilm
+from millstream.search.embed import Vectors, minilm
 from millstream.search.embed.minilm import DIMENSIONS, MiniLM
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
 
 
 async def test_what_means_the_same_lies_nearer_than_what_shares_words() -> None:
@@ -43,6 +51,23 @@ async def test_the_event_loop_goes_on_meanwhile() -> None:
         await asyncio.sleep(0)
         turns += 1
     assert turns > 100
+    await embedder.close()
+
+
+async def test_passages_are_embedded_by_all_cores_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = os.cpu_count() or 1
+    at_once = cores if sys.platform == "linux" else max(1, cores - 1)
+    met = threading.Barrier(at_once)
+
+    class Meeting(minilm._Model):
+        def embed(self, encodings: "Sequence[Encoding]") -> Vectors:
+            met.wait(timeout=30)  # broken, and an error, unless as many are in here at the same time
+            return super().embed(encodings)
+
+    monkeypatch.setattr(minilm, "_Model", Meeting)
+    embedder = MiniLM()
+    vectors = await embedder.embed([f"Passage number {n}." for n in range(minilm.BATCH * at_once)])
+    assert len(vectors) == minilm.BATCH * at_once
     await embedder.close()
 
 

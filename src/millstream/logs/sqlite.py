@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from millstream.database import Database
 from millstream.logs import LEASE_EXPIRE_S, Batch, RunRecord, cut_frames
 
+# Both tables are in order of arrival, so that what all runs in progress write in one flush shares pages.
 SCHEMA = """
 CREATE TABLE runs (
   run_id TEXT PRIMARY KEY,
@@ -22,7 +23,7 @@ CREATE TABLE runs (
   ended INTEGER,
   pruned INTEGER NOT NULL DEFAULT 0,
   expires REAL NOT NULL
-) WITHOUT ROWID;
+);
 CREATE INDEX runs_running ON runs (expires) WHERE state = 'running';
 CREATE INDEX runs_to_prune ON runs (ended) WHERE ended IS NOT NULL AND pruned = 0;
 CREATE TABLE batches (
@@ -31,7 +32,7 @@ CREATE TABLE batches (
   first_seq INTEGER NOT NULL,
   frames BLOB NOT NULL,
   PRIMARY KEY (run_id, last_seq)
-) WITHOUT ROWID;
+);
 """
 
 _COLUMNS = (
