@@ -12,7 +12,7 @@ SENTENCE = "This is sentence number {} of a text that is long enough to be split
 TEXTS = st.lists(
     st.sampled_from(
         ["Word", "a sentence that goes on for a while. ", "One. ", "Two! ", "\n", "\n\n", "# Heading\n", "- item\n",
-         "| a | b |\n",
+         "| a | b |\n", "| --- | :-: |\n",
          "```\ncode\n```\n", " ", "é🎉", "x" * 700, "Dr. ", "1. ", "\t", "no end " * 90, "~~~\n"]
     ),
     max_size=40,
@@ -42,6 +42,25 @@ def test_a_heading_stays_with_what_follows_it() -> None:
     first, second = chunks(text)
     assert "# The next part" not in text[first.start : first.end]
     assert "# The next part\n\nmore more" in text[second.start : second.end]
+
+
+def test_a_new_section_begins_a_new_passage() -> None:
+    sections = [f"## Part {n}\n\n" + SENTENCE.format(n) * 5 for n in range(3)]
+    text = "\n".join(sections)
+    assert [text[chunk.start : chunk.end] for chunk in chunks(text)] == [section.strip() for section in sections]
+
+
+def test_a_short_section_shares_its_passage_with_the_next() -> None:
+    first, second = chunks("# One\n\nShort.\n\n# Two\n\n" + SENTENCE.format(1) * 4 + "\n\n# Three\n\nThe end.")
+    assert (first.start, second.end - second.start) == (0, len("# Three\n\nThe end."))
+
+
+@pytest.mark.parametrize("size", range(0, 1000, 7))
+def test_what_leads_a_table_stays_with_its_rows(size: int) -> None:
+    head = "| name | what |\n|---|:-:|"
+    text = "word " * (size // 5) + f"\n\n{head}\n" + "| a row | of words that go on |\n" * 30
+    for chunk in chunks(text):
+        assert not text[chunk.start : chunk.end].endswith(("| what |", head))
 
 
 def test_pages_are_kept_and_at_most_one_page_break_is_crossed() -> None:

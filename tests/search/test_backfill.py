@@ -120,6 +120,16 @@ async def test_a_document_is_found_by_its_words_before_it_has_vectors(index: Sql
     assert found.semantic is not None
 
 
+async def test_the_first_vectors_do_not_push_aside_what_is_found_by_words(index: SqliteIndex) -> None:
+    put(index, "near", 1, "oak tree")
+    await Backfill(index.path, index.embedder).run()
+    put(index, "right", 8, "oak tree root")
+    found = await index.search("oak tree root", owner=OWNER, limit=9)
+    assert missing_vectors(index.path, index.embedder) == 8
+    assert [passage.title for passage in found] == ["right"] * 8 + ["near"]
+    assert found[-1].semantic is not None
+
+
 async def test_another_process_goes_on_where_one_was_killed(index: SqliteIndex) -> None:
     put(index, "a", 2 * STEP)
     script = (

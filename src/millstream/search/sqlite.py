@@ -175,10 +175,11 @@ class SqliteIndex:
         if self._only != "semantic":
             lexical = _settled(connection, best_matches(connection, asked.terms, asked.owner, asked.where, asked.half))
         semantic = self._nearest(connection, asked, [])
+        weight = self._semantic_weight(connection, lexical)
         if semantic and lexical:
-            likely = list(self._fused(lexical, semantic))[:FEEDBACK]
+            likely = list(_fused(lexical, semantic, weight))[:FEEDBACK]
             semantic = self._nearest(connection, asked, likely)
-        scores = self._fused(lexical, semantic)
+        scores = _fused(lexical, semantic, weight)
         rows = _rows(connection, list(scores))
         chosen = without_copies(list(scores), {passage: row[2] for passage, row in rows.items()}, limit)
         covered = coverage(connection, asked.terms, chosen)
@@ -212,11 +213,14 @@ class SqliteIndex:
         )
         return _settled(connection, nearest)
 
-    def _fused(self, lexical: Sequence[tuple[int, float]], semantic: Sequence[tuple[int, float]]) -> dict[int, float]:
-        """Passage → score, best first. A half that found nothing, or was not asked, does not lower the others'."""
-        weight = self.embedder.weight if self.embedder else 0.0
-        halves = [([p for p, _ in half], share) for half, share in ((lexical, 1.0), (semantic, weight)) if half]
-        return reciprocal_rank_fusion(halves)
+    def _semantic_weight(self, connection: sqlite3.Connection, lexical: Sequence[tuple[int, float]]) -> float:
+        """Beside the lexical half's 1. While vectors are made, the nearest are only the nearest of those that have one,
+        and count less the fewer of them are among what was found by words: by the square, since ranks differ so little
+        that even a tenth of its weight would lift a passage by seven places.
+        """
+        if self.embedder is None or self._vectors is None:
+            return 0.0
+        return self.embedder.weight * self._vectors.share_of(connection, [passage for passage, _ in lexical]) ** 2
 
     async def _reranked(self, query: str, passages: list[Passage]) -> list[Passage]:
         assert self._reranker is not None
@@ -235,6 +239,14 @@ class SqliteIndex:
         except asyncio.CancelledError:
             reading.interrupt()
             raise
+
+
+def _fused(
+    lexical: Sequence[tuple[int, float]], semantic: Sequence[tuple[int, float]], weight: float
+) -> dict[int, float]:
+    """Passage → score, best first. A half that found nothing, or was not asked, does not lower the other's."""
+    halves = [([passage for passage, _ in half], share) for half, share in ((lexical, 1.0), (semantic, weight)) if half]
+    return reciprocal_rank_fusion(halves)
 
 
 class _Reading(Generic[T]):

@@ -111,6 +111,16 @@ class VectorTable:
         found = self._rescored(connection, [int(seq) for seq in rows.seqs[candidates]], query, towards)
         return [(passage, cosine) for passage, cosine in found if cosine >= floor][:limit]
 
+    def share_of(self, connection: sqlite3.Connection, passages: Sequence[int]) -> float:
+        """How many of `passages` have a vector, from 0 to 1; 1 for none. They have not yet while vectors are made."""
+        if not passages:
+            return 1.0
+        (count,) = connection.execute(
+            f"SELECT count(*) FROM vectors WHERE +model = ? AND passage IN ({','.join('?' * len(passages))})",
+            (self._model_row, *passages),
+        ).fetchone()
+        return float(count / len(passages))
+
     # "+model" keeps SQLite from the index of models, by which it would look at every vector.
     def _moved(self, connection: sqlite3.Connection, query: Floats, feedback: Sequence[int]) -> Floats:
         if not feedback:
