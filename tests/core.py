@@ -16,7 +16,8 @@ from millstream.logs import EventLog
 from millstream.logs import sqlite as logs_sqlite
 from millstream.request import RunRequest
 from millstream.run import Run
-from millstream.supervisor import Registered, Supervisor
+from millstream.starting import Registered
+from millstream.supervisor import Supervisor
 
 T = TypeVar("T")
 

@@ -88,7 +88,7 @@ class Server:
 
     async def live(self, run_id: str) -> LiveRun:
         """The run as the server executes it; an answer may begin before its start is written."""
-        await self.millstream.supervisor._begun(run_id)
+        await self.millstream.supervisor._starter.begun(run_id)
         return self.millstream.supervisor._live[run_id]
 
     async def get(self, path: str, **options: Any) -> "Answered":

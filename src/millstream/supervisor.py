@@ -1,58 +1,33 @@
-"""The supervisor: starts runs in tasks of their own, stops them, lets readers follow, and closes what died."""
+"""The supervisor: has runs started, stops them, lets readers follow, and closes what died."""
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeVar
 
-import msgspec
-
-from millstream.answers.adapt import Answer
 from millstream.conversations import ConversationHead, Conversations, StoredMessage
-from millstream.errors import (
-    Conflict,
-    CursorAhead,
-    Gone,
-    InputError,
-    Unavailable,
-)
-from millstream.events import AnyEvent, RunStarted, decode, encode
+from millstream.errors import CursorAhead, Gone
+from millstream.events import AnyEvent, decode
 from millstream.filing import Filer
 from millstream.flusher import Flusher
 from millstream.follower import Follower
 from millstream.history import History
 from millstream.housekeeping import Housekeeping
-from millstream.ids import new_id
 from millstream.live import LiveRun, WhenUnread
 from millstream.logs import LEASE_RENEW_S, EventLog, RunRecord
-from millstream.producer import Producer
 from millstream.recovery import close_dead_runs, fold_log, frames_now, interrupted
 from millstream.request import RunRequest
-from millstream.run import Run
 from millstream.snapshot import Snapshot, events_of
-from millstream.turns import Turn, no_run, resolve_turn
+from millstream.starting import Registered, Starter
+from millstream.turns import no_run
 
 logger = logging.getLogger("millstream")
-
-T = TypeVar("T")
 
 REAP_INTERVAL_S = 10.0
 PRUNE_INTERVAL_S = 600.0
 # A cancelled answer may clean up this long before it is left behind.
 CLEANUP_S = 5.0
-# Whoever started a run reads it at once; one that nobody has come to read after this counts as unread.
-UNCLAIMED_S = 5.0
-
-
-class Registered(msgspec.Struct, frozen=True):
-    """An answer, the model that `run.started` names, and what people are offered it as."""
-
-    answer: Answer
-    model: str
-    label: str = ""
 
 
 class _Following:
@@ -99,21 +74,19 @@ class Supervisor:
         """
         self.log = log
         self.conversations = conversations
-        self._answers = answers
-        self._when_unread = when_unread
         self._events_kept_s = events_kept_s
         self._deleted_kept_s = deleted_kept_s
         self._unlisted_kept_s = unlisted_kept_s
-        self._max_running = max_running
         self._answered = answered
         self._flusher = Flusher(log)
         self._filer = Filer(log, conversations)
         self._history = History(conversations, self.snapshot)
         self._live: dict[str, LiveRun] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._starter = Starter(
+            log, conversations, self._history, answers, self._live, self._on_begun,
+            when_unread=when_unread, max_running=max_running,
+        )  # fmt: skip
         self._housekeeping = Housekeeping()
-        self._beginning: dict[str, asyncio.Event] = {}  # runs that were let in and are not yet in `_live`
-        self._draining = False
 
     # Life of the process
 
@@ -127,11 +100,8 @@ class Supervisor:
 
     async def close(self, drain_s: float = 0.0) -> None:
         """No new runs; running ones get `drain_s` seconds, the rest end as `run.failed code=interrupted`."""
-        self._draining = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLEANUP_S):
-                for begun in list(self._beginning.values()):
-                    await begun.wait()
+        self.drain()
+        await self._starter.settle(CLEANUP_S)
         lives = list(self._live.values())
         ends = [live.producer.end_reached() for live in lives]
         if lives and drain_s > 0:
@@ -140,14 +110,13 @@ class Supervisor:
             live.abort(interrupted(), "failed")
         if lives:
             await asyncio.wait(ends, timeout=CLEANUP_S)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=CLEANUP_S)
+        await self._starter.close(CLEANUP_S)
         await self._filer.flush()
         await self._housekeeping.close()
 
     def drain(self) -> None:
         """From now on new runs are refused with 503."""
-        self._draining = True
+        self._starter.draining = True
 
     @property
     def running(self) -> int:
@@ -159,123 +128,12 @@ class Supervisor:
     async def start(
         self, request: RunRequest, owner: str, *, when_unread: WhenUnread | None = None, paced: bool = True
     ) -> tuple[str, bool]:
-        """Starts the run, or finds the same one already started; returns its id and whether it is new.
+        """See `Starter.start`."""
+        return await self._starter.start(request, owner, when_unread=when_unread, paced=paced)
 
-        `when_unread` replaces this process's policy. `paced` is false when nobody watches the words come.
-        A caller that is cancelled once the answer has begun does not take the run with it.
-        Raises Conflict (the id belongs to another request or owner), Unavailable (draining), NotFound, InputError.
-        """
-        run_id = request.run_id or new_id()
-        await self._begun(run_id)
-        begun = self._beginning[run_id] = asyncio.Event()
-        try:
-            if request.run_id is not None:
-                existing = await self._record(run_id)
-                if existing is not None:
-                    _same(existing, owner, request.fingerprint())
-                    self._let_in(run_id)
-                    return run_id, False
-            registered = self._admit(request)
-            turn = await resolve_turn(request, owner, self._history)
-            policy = self._when_unread if when_unread is None else when_unread
-            beginning = self._begin(request, owner, run_id, registered, turn, policy, paced)
-        except BaseException:
-            self._let_in(run_id)
-            raise
-        # A caller that is cancelled from here on does not take the run with it.
-        await begun.wait()
-        return run_id, beginning.result()
-
-    def _let_in(self, run_id: str) -> None:
-        """The start of that run is over, however it ended."""
-        self._beginning.pop(run_id).set()
-
-    def _admit(self, request: RunRequest) -> Registered:
-        """The answer that a new run asks for. Raises Unavailable, InputError."""
-        if self._draining:
-            raise Unavailable("The server is shutting down; try again in a moment.", code="draining", retry_after=5)
-        if len(self._live) + len(self._beginning) > self._max_running:  # this one is among those that begin
-            raise Unavailable("The server is busy; try again in a moment.", code="busy", retry_after=2)
-        registered = self._answers.get(request.answer or "default")
-        if registered is None:
-            names = ", ".join(sorted(self._answers)) or "none"
-            raise InputError(
-                f"There is no answer named {request.answer or 'default'!r} here; there are: {names}.",
-                code="unknown-answer",
-            )
-        return registered
-
-    def _begin(
-        self,
-        request: RunRequest,
-        owner: str,
-        run_id: str,
-        registered: Registered,
-        turn: Turn,
-        when_unread: WhenUnread,
-        paced: bool,
-    ) -> asyncio.Task[bool]:
-        """Lets the answer begin and has the start written; the task tells whether it is a new run."""
-        started_at = time.monotonic()
-        created = int(time.time() * 1000)
-        record = RunRecord(
-            run_id=run_id, owner=owner, conversation_id=turn.conversation_id, message_id=turn.message_id,
-            fingerprint=request.fingerprint(), created=created,
-        )  # fmt: skip
-        frame = encode(
-            RunStarted(
-                seq=1, at=0, format=1, run_id=run_id, conversation_id=turn.conversation_id, message_id=turn.message_id,
-                parent_id=turn.parent_id, model=registered.model, created=created,
-                follows=request.follows or None, metadata=request.metadata or None,
-            )
-        )  # fmt: skip
-        producer = Producer(record, frame, started_at)
-        run = Run(producer, messages=turn.messages, options=request.options, continued=turn.continued, paced=paced)
-        live = LiveRun(producer, run, when_unread, is_first=turn.listed and len(turn.messages) == 1)
-        # The answer begins while its start is being written; nobody can follow it, and nothing is flushed, before that
-        # is durable.
-        live.task = self._own(live.execute(registered.answer), f"run-{run_id}")
-        return self._own(self._write_start(live, turn, frame), f"start-{run_id}")
-
-    async def _write_start(self, live: LiveRun, turn: Turn, frame: bytes) -> bool:
-        record = live.producer.record
-        head = ConversationHead(
-            conversation_id=turn.conversation_id, title=turn.title, created=record.created, updated=record.created
-        )
-        stored = turn.stored(record.owner, record.run_id, record.created)
-        try:
-            # Both are asked for before either is awaited, so that they share a transaction.
-            logged = asyncio.ensure_future(self.log.create(record, frame))
-            begun = asyncio.ensure_future(self.conversations.begin(head, record.owner, stored, listed=turn.listed))
-            try:
-                existing, new = await logged
-            finally:
-                await begun
-            if not new:
-                live.withdraw()
-                _same(existing, record.owner, record.fingerprint)
-                return False
-            self._live[record.run_id] = live
-            live.producer.end_reached().add_done_callback(lambda _: self._conclude(live))
-            live.producer.flush_by(self._flusher.dirty)
-            live.unread(UNCLAIMED_S)
-            return True
-        except BaseException:
-            live.withdraw()
-            raise
-        finally:
-            self._let_in(record.run_id)
-
-    async def _begun(self, run_id: str) -> None:
-        """Returns when no start of that run is under way here: who chose its id may ask for it before it is durable."""
-        while (beginning := self._beginning.get(run_id)) is not None:
-            await beginning.wait()
-
-    def _own(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+    def _on_begun(self, live: LiveRun) -> None:
+        live.producer.end_reached().add_done_callback(lambda _: self._conclude(live))
+        live.producer.flush_by(self._flusher.dirty)
 
     def _conclude(self, live: LiveRun) -> None:
         """The run's end is durable, or another process has the run. The answer may still be cleaning up."""
@@ -293,7 +151,7 @@ class Supervisor:
         await self._filer.flush()
 
     def _tell(self, snapshot: Snapshot) -> None:
-        if self._answered is not None and not self._draining:
+        if self._answered is not None and not self._starter.draining:
             self._answered(snapshot)
 
     # Following and stopping
@@ -304,7 +162,7 @@ class Supervisor:
 
     async def check(self, run_id: str, owner: str, after: int) -> LiveRun | None:
         """Raises NotFound, CursorAhead, Gone when the run cannot be followed from there; returns it if it is here."""
-        await self._begun(run_id)
+        await self._starter.begun(run_id)
         live = self._live.get(run_id)
         if live is not None:
             if live.producer.record.owner != owner:
@@ -329,7 +187,7 @@ class Supervisor:
 
     async def stop(self, run_id: str, owner: str, seen: int | None = None) -> Snapshot:
         """Stops the run (the first Stop wins) and returns the snapshot of its end."""
-        await self._begun(run_id)
+        await self._starter.begun(run_id)
         live = self._live.get(run_id)
         if live is not None:
             if live.producer.record.owner != owner:
@@ -340,7 +198,7 @@ class Supervisor:
 
     async def snapshot(self, run_id: str, owner: str) -> Snapshot:
         """The fold of the run's events at this instant. Raises NotFound."""
-        await self._begun(run_id)
+        await self._starter.begun(run_id)
         live = self._live.get(run_id)
         if live is not None and not live.producer.ended:
             if live.producer.record.owner != owner:
@@ -361,7 +219,7 @@ class Supervisor:
 
         Who reads them so is no reader: a run that nobody follows is not kept from being stopped.
         """
-        await self._begun(run_id)
+        await self._starter.begun(run_id)
         live = self._live.get(run_id)
         record = live.producer.record if live is not None else await self.log.get(run_id)
         if record is None or record.pruned:  # a log in memory forgets runs with its process
@@ -454,11 +312,6 @@ class Supervisor:
             live = self._live.get(run_id)
             if live is not None and not live.producer.closed:
                 live.producer.lose()
-
-
-def _same(record: RunRecord, owner: str, fingerprint: str) -> None:
-    if record.owner != owner or record.fingerprint != fingerprint:
-        raise Conflict(f"The run id {record.run_id} belongs to another request; choose a new one.", code="run-exists")
 
 
 def _ahead(after: int) -> CursorAhead:

@@ -10,7 +10,8 @@ from millstream.logs.memory import MemoryLog
 from millstream.request import GivenMessage, RunOptions, RunRequest
 from millstream.run import Run
 from millstream.server.app import MIGRATIONS
-from millstream.supervisor import Registered, Supervisor
+from millstream.starting import Registered
+from millstream.supervisor import Supervisor
 
 
 async def tell(

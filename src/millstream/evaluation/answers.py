@@ -30,7 +30,8 @@ from millstream.search import Passage
 from millstream.sentences import statements
 from millstream.server.app import MIGRATIONS
 from millstream.snapshot import Fold, Message, SourceState
-from millstream.supervisor import Registered, Supervisor
+from millstream.starting import Registered
+from millstream.supervisor import Supervisor
 from millstream.support import Support
 
 AT_ONCE = 4  # questions that are answered at a time by a model that somebody else runs

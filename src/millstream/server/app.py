@@ -47,7 +47,8 @@ from millstream.server.protocols import protocol_routes
 from millstream.server.reading import create_pool
 from millstream.server.routes import conversations, documents, plain, runs, status, websocket
 from millstream.server.settings import Settings, load_settings, provider_environment
-from millstream.supervisor import Registered, Supervisor
+from millstream.starting import Registered
+from millstream.supervisor import Supervisor
 
 MIGRATIONS = (logs_sqlite.SCHEMA + conversations_sqlite.SCHEMA, conversations_sqlite.SCHEMA_2)
 
