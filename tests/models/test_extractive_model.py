@@ -168,6 +168,20 @@ Everybody takes the vacation before the end of the calendar year, unless it was 
 This must be agreed in writing."""
 
 
+def test_a_question_that_holds_a_whole_heading_is_answered_from_below_it() -> None:
+    text = """## Returning goods
+
+Parcels can be handed in at any shop of ours. Money comes back within a week. Ask the staff for a receipt.
+
+## Returning goods that are damaged
+
+Whatever arrives broken is replaced within a month of that day."""
+    assert quote("How does returning goods work?", [passage(text)]) == (
+        "From **Title of d1**:\n\n> Parcels can be handed in at any shop of ours. [1] "
+        "Money comes back within a week. [1] Ask the staff for a receipt. [1]"
+    )
+
+
 def test_an_item_is_quoted_below_what_introduces_it() -> None:
     assert quote("Are lessons in skiing covered?", [passage(PLAN)]) == (
         "From **Title of d1**:\n\n> Covered are:\n>\n> - Lessons in skiing [1]"

@@ -16,7 +16,7 @@ from millstream.models.quotable import Quotable, quotables, stems
 from millstream.search import Passage
 from millstream.search.fuse import in_turn
 from millstream.search.parts import question_parts
-from millstream.search.query import query_terms, stem
+from millstream.search.query import STOP_WORDS, query_terms, stem
 
 WORDS_PER_SECOND = 30.0  # a comfortable reading pace for words that appear
 MAX_QUOTES = 5
@@ -35,7 +35,8 @@ WEAK_TOGETHER = 0.7
 GOOD_ENOUGH = 0.6
 RANK = 0.2  # the scores of the nth nearest passage are divided by 1 + RANK · (n − 1)
 IN_TITLE = 0.3  # of a term's weight is left when it names a document rather than what is asked about it
-IN_CONTEXT = 0.4  # …when it stands only in the heading above
+IN_CONTEXT = 0.4  # …when it stands only in the heading above, unless the question holds all of that heading
+LATER = 0.15  # the scores of the nth piece below such a heading are divided by 1 + LATER · (n − 1)
 OTHER_DOCUMENT = 0.6  # of a score is left for a document whose title the question names less than another's
 DANGLING = 0.8  # …for a sentence that begins by referring to the one before
 NUMBER_BONUS = 1.5  # for a number where one was asked for
@@ -49,6 +50,7 @@ NOT_FOUND = (
     "Try other words, ideally ones that the documents use themselves."
 )
 
+_STOPS = frozenset(map(stem, STOP_WORDS))
 _BRACKETED_NUMBER = re.compile(r"\[(?=[\d ,]+\])")
 _ASKS_FOR_ADDRESS = re.compile(r"\b(?:e-?mail|phone|telephone|call|website|contact|reach)\b")
 _ADDRESS = re.compile(r"\w@\w|https?://|www\.|\+?\d[\d() -]{6,}\d")
@@ -219,10 +221,14 @@ def _scores(
     weights = {t: weight * (IN_TITLE if t in naming else 1) for t, weight in _weights(terms, pieces).items()}
     bonuses = list(_bonuses(question))
     before = _nearer(passages)
+    asked = frozenset(terms)
+    below = Counter[tuple[int, frozenset[str]]]()
     scores = []
     for piece in pieces:
+        is_section = not asked.isdisjoint(piece.context) and piece.context <= asked | _STOPS
+        in_context = sum(weights[term] for term in (piece.context - piece.stems).intersection(terms))
         score = sum(weights[term] for term in piece.stems.intersection(terms))
-        score += IN_CONTEXT * sum(weights[term] for term in (piece.context - piece.stems).intersection(terms))
+        score += in_context * (1 if is_section else IN_CONTEXT)
         for pattern, bonus in bonuses:
             score *= bonus if pattern.search(piece.text) else 1
         score /= 1 + RANK * before[piece.n - 1]
@@ -230,6 +236,9 @@ def _scores(
             score *= OTHER_DOCUMENT
         if _dangles(piece):
             score *= DANGLING
+        if is_section:
+            score /= 1 + LATER * below[piece.n, piece.context]
+            below[piece.n, piece.context] += 1
         scores.append(score / (1 + len(piece.text) / LONG))
     return scores
 

@@ -9,12 +9,12 @@ MAX_TERMS = 64  # a pasted page is a question too; beyond this a lexical query o
 STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
-        """a about above after again against all also am an and any are as at be because been before being below
-        between both but by can could did do does doing don down during each few for from further get give had has have
-        having he her here hers him his how i if in into is it its itself just ll many may me might more most much must
-        my no nor not now of off on once only or other our ours out over own please re s same shall she should so some
-        such t tell than that the their theirs them then there these they this those through to too under until up us
-        ve very was we were what when where which while who whom whose why will with would you your yours""",
+        """a about above after again against all also am an and any are as at be because been before being below between
+        both but by can could did do does doing don down during each few for from further get give had has have having
+        he her here hers him his how i if in into is it its itself just ll many may me might more most much must my no
+        nor not now of off on once only or other our ours out over own please re s same say says shall she should so
+        some such t tell than that the their theirs them then there these they this those through to too under until
+        up us ve very was we were what when where which while who whom whose why will with would you your yours""",
     )
 )
 
