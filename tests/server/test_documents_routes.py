@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from documents_pdf import PDF
 from starlette.requests import HTTPConnection
 
 from millstream.documents import library
+from millstream.documents.pool import ReaderPool
+from millstream.documents.worker import Answer
 from millstream.search.writer import IndexWriter
 from millstream.server.app import Millstream
 
@@ -102,14 +105,31 @@ async def test_a_form_may_hold_many_files(http: aiohttp.ClientSession) -> None:
     assert (opened["state"], "text" in opened) == ("failed", False)
 
 
-async def test_without_waiting_an_upload_is_accepted_at_once(http: aiohttp.ClientSession) -> None:
-    async with http.post("/api/documents?name=a.txt", data=b"Apples are red.") as response:
-        assert response.status == 202
-        (document,) = (await response.json())["documents"]
-    assert document["state"] == "waiting"
-    again = await send(http, "b.txt", b"Behind it in the queue.")
-    assert again["state"] == "ready"
-    assert (await get(http, f"/api/documents/{document['document_id']}"))["state"] == "ready"
+async def test_without_waiting_an_upload_is_accepted_at_once(tmp_path: Path) -> None:
+    async with served(tmp_path / "data") as (stream, http):
+        async with http.post("/api/documents?name=a.txt", data=b"Apples are red.") as response:
+            assert response.status == 202
+            (document,) = (await response.json())["documents"]
+        assert document["state"] == "waiting"
+        assert stream.library is not None
+        await stream.library.read()
+        assert (await get(http, f"/api/documents/{document['document_id']}"))["state"] == "ready"
+
+
+async def test_a_file_that_takes_long_to_read_holds_up_no_other_upload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = ReaderPool.submit
+
+    def submit(pool: ReaderPool, path: Path, name: str) -> Future[Answer]:
+        return Future() if name == "slow.txt" else read(pool, path, name)
+
+    monkeypatch.setattr(ReaderPool, "submit", submit)
+    async with served(tmp_path / "data") as (_, http):
+        async with http.post("/api/documents?name=slow.txt", data=b"Never read to its end.") as response:
+            (slow,) = (await response.json())["documents"]
+        assert (await send(http, "b.txt", b"Pears are green."))["state"] == "ready"
+        assert (await get(http, f"/api/documents/{slow['document_id']}"))["state"] == "waiting"
 
 
 async def test_the_same_name_replaces_the_document(http: aiohttp.ClientSession) -> None:

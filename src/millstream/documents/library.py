@@ -15,7 +15,7 @@ import msgspec
 
 from millstream.documents.catalogue import Catalogue, Place
 from millstream.documents.folders import Root, is_where_it_was, location_of, path_of
-from millstream.documents.pool import ReaderPool
+from millstream.documents.pool import ReadAhead, ReaderPool, Readers
 from millstream.documents.sync import Failure, Progress, Report, sync, sync_with
 from millstream.documents.uploads import FOLDER, Uploads
 from millstream.documents.watch import Watcher
@@ -29,6 +29,7 @@ logger = logging.getLogger("millstream")
 
 MAX_FAILURES = 100  # shown with the progress; the list of documents has them all
 _RETRY_S = 1.0  # between attempts while another process writes the index
+_AHEAD = 2  # uploads that are read or have been and wait to be written, for each reading process
 _BEGIN_S = 10.0  # a person waits so long until a removal has its turn
 
 Job = Callable[[IndexWriter], None]
@@ -64,6 +65,9 @@ class Library:
         self._syncs: list[tuple[Sequence[Path | Root], str, asyncio.Future[None]]] = []
         self._working: asyncio.Task[None] | None = None
         self._watching: list[asyncio.Task[None]] = []
+        self._uploading: set[asyncio.Task[None]] = set()
+        # The texts of uploads that wait to be written are in memory.
+        self._ahead = asyncio.Semaphore(_AHEAD * self._pool.processes)
         self._syncing = False
         self._progress: Progress | None = None
         self._closing = False
@@ -105,17 +109,32 @@ class Library:
         )
 
     def read_upload(self, path: Path, owner: str, document_id: str) -> asyncio.Future[None]:
-        """Indexes a file that was uploaded. The future is done when it can be found, or is known to be unreadable."""
-        key, root = (owner, document_id), Root(path, f"{FOLDER}/{path.name}")
-        self.waiting[key] = root.uri
+        """Indexes a file that was uploaded. The task is done when it can be found, or is known to be unreadable."""
+        root = Root(path, f"{FOLDER}/{path.name}")
+        self.waiting[owner, document_id] = root.uri
+        reading = asyncio.create_task(self._read_upload(root, owner, document_id), name="millstream-upload")
+        self._uploading.add(reading)
+        reading.add_done_callback(self._uploading.discard)
+        return reading
 
-        def read(writer: IndexWriter) -> None:
-            try:
-                self._sync_now(writer, root, owner, again=False)
-            finally:
-                self.waiting.pop(key, None)
+    async def _read_upload(self, root: Root, owner: str, document_id: str) -> None:
+        """A file that takes long to read keeps neither the index nor other uploads waiting."""
+        async with self._ahead:
+            readers = await asyncio.to_thread(ReadAhead, self._pool, root.path)
+            await asyncio.wait([asyncio.wrap_future(readers.answer)])
 
-        return self._submit(read)
+            def write(writer: IndexWriter) -> None:
+                try:
+                    self._sync_now(writer, root, owner, again=False, readers=readers)
+                finally:
+                    self.waiting.pop((owner, document_id), None)
+
+            await self._submit(write)
+
+    async def read(self) -> None:
+        """Returns when no upload waits to be read any more."""
+        if self._uploading:
+            await asyncio.wait(self._uploading)
 
     async def original(self, place: Place) -> Path:
         """The file of a document. Raises NotFound when it is no longer there."""
@@ -145,7 +164,9 @@ class Library:
         await asyncio.to_thread(self._pool.close)
         if self._working is not None:
             await asyncio.wait([self._working])
-        await asyncio.gather(*self._watching, return_exceptions=True)
+        for uploading in self._uploading:
+            uploading.cancel()
+        await asyncio.gather(*self._watching, *self._uploading, return_exceptions=True)
 
     def _enqueue(self, documents: Sequence[Path | Root], owner: str, done: asyncio.Future[None]) -> None:
         self._syncs.append((documents, owner, done))
@@ -256,8 +277,12 @@ class Library:
                 return
             job(writer)
 
-    def _sync_now(self, writer: IndexWriter, root: Root, owner: str, again: bool) -> None:
-        sync_with(writer, [root], self._index.path.parent, owner, lambda progress: None, self._pool, again=again)
+    def _sync_now(
+        self, writer: IndexWriter, root: Root, owner: str, *, again: bool, readers: Readers | None = None
+    ) -> None:
+        sync_with(
+            writer, [root], self._index.path.parent, owner, lambda progress: None, readers or self._pool, again=again
+        )
 
     async def _watch(self, documents: Sequence[Path | Root], owner: str, done: asyncio.Future[None]) -> None:
         watcher = await asyncio.to_thread(Watcher, documents, self._index.path.parent, self._watch_s)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import msgspec
 
@@ -23,6 +23,20 @@ DEFAULT_PROCESSES = min(4, os.cpu_count() or 1)
 _GRACE_S = 5.0
 # What a reading process needs of its parent's environment: nothing that holds a secret.
 _ENVIRONMENT = ("PATH", "PYTHONHOME", "LANG", "LC_ALL", "VIRTUAL_ENV", "TMPDIR", "LD_LIBRARY_PATH")
+
+
+class Readers(Protocol):
+    """Reads files, `processes` at a time."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+    @property
+    def processes(self) -> int: ...
+
+    def submit(self, path: Path, name: str) -> Future[Answer]:
+        """The file's text and passages, or why there are none. Fails only with CancelledError, when they close."""
+        ...
 
 
 class ReaderPool:
@@ -41,7 +55,7 @@ class ReaderPool:
         self._is_closed = False
 
     def submit(self, path: Path, name: str) -> Future[Answer]:
-        """The file's text and passages, or why there are none. Fails only with CancelledError, when the pool closes."""
+        """See `Readers.submit`."""
         return self._threads.submit(self._read, path, name)
 
     def read(self, path: Path, name: str) -> Answer:
@@ -141,6 +155,29 @@ class ReaderPool:
             "It is damaged, or takes more memory than the limit (MILLSTREAM_READ_MEMORY_MB): "
             "the process that read it came to a sudden end."
         )
+
+
+class ReadAhead:
+    """`Readers` that have begun with one file; whoever submits it gets that answer, unless it has changed meanwhile."""
+
+    def __init__(self, readers: Readers, path: Path) -> None:
+        self.limits = readers.limits
+        self.processes = readers.processes
+        self._readers = readers
+        self._facts = _facts(path)
+        self.answer = readers.submit(path, path.name)
+
+    def submit(self, path: Path, name: str) -> Future[Answer]:
+        """See `Readers.submit`."""
+        return self.answer if _facts(path) == self._facts else self._readers.submit(path, name)
+
+
+def _facts(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _exchange(process: subprocess.Popen[bytes], ask: bytes, timeout_s: float) -> Answer | None:

@@ -17,7 +17,7 @@ from millstream.documents import Document, UnreadableDocument
 from millstream.documents.folders import File, Listing, Root, expand, is_settled, list_files, printable
 from millstream.documents.formats import title_from_name
 from millstream.documents.limits import Limits
-from millstream.documents.pool import ReaderPool
+from millstream.documents.pool import ReaderPool, Readers
 from millstream.documents.split import SPLIT_VERSION
 from millstream.documents.worker import (
     Answer,
@@ -116,7 +116,7 @@ def sync_with(
     data_folder: Path,
     owner: str,
     on_progress: Callable[[Progress], None],
-    pool: ReaderPool,
+    pool: Readers,
     *,
     again: bool = False,
     interlude: Callable[[IndexWriter], None] = lambda writer: None,
@@ -144,7 +144,7 @@ class _Sync:
         writer: IndexWriter,
         owner: str,
         on_progress: Callable[[Progress], None],
-        pool: ReaderPool,
+        pool: Readers,
         again: bool,
         interlude: Callable[[IndexWriter], None],
     ) -> None:
