@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Literal
 
-from millstream.answers.adapt import Answer
+from millstream.answers.adapt import Answer, check_returned
 from millstream.errors import MillstreamError, RunError, status_of
 from millstream.events import Event, RunFailed, RunFinished, RunStopped
 from millstream.logs import RunState
@@ -38,14 +38,19 @@ class LiveRun:
     async def execute(self, answer: Answer) -> None:
         """Runs the answer and ends the run, whatever happens."""
         try:
-            await answer(self.run)
+            check_returned(await answer(self.run), self.run)
             self.run.finish()
             self.end(RunFinished(), "finished")
-        except asyncio.CancelledError:
+        except (GeneratorExit, KeyboardInterrupt):
             self.end(interrupted(), "failed")
+            raise
         except MillstreamError as error:
             self.end(_failed(error), "failed")
-        except Exception:
+        except BaseException as error:  # `exit()` in an answer must not end the server, nor a panic leave the run open
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                self.end(interrupted(), "failed")
+                return
             logger.exception("the answer of run %s raised", self.run.id)
             message = "The answer failed unexpectedly; the server's log says why."
             self.end(RunFailed(code="internal", message=message, retryable=True), "failed")

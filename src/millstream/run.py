@@ -186,6 +186,10 @@ class Run:
 
     # Words
 
+    @property
+    def has_written(self) -> bool:
+        return self._producer.text_length > 0
+
     def write(self, text: str) -> None:
         """Adds Markdown to the answer. Raises RuntimeError after `finish`, TypeError when it is not a string."""
         if self.finished:

@@ -11,7 +11,7 @@ import pytest
 from core import OWNER, events_of, read, start, supervised
 from millstream.answers.adapt import as_answer
 from millstream.errors import ConfigurationError, RunError
-from millstream.events import RunFailed
+from millstream.events import RunFailed, RunFinished
 from millstream.run import Run
 
 
@@ -148,6 +148,61 @@ async def test_a_generator_that_raises_fails_its_run(tmp_path: Path, function: C
 @pytest.mark.parametrize("function", raising(RunError("Closed.", code="closed")))
 async def test_a_generator_can_name_its_failure(tmp_path: Path, function: Callable[[Run], Any]) -> None:
     assert (await failure(tmp_path, function)).code == "closed"
+
+
+class Panic(BaseException):
+    """As the exceptions of libraries in Rust that panic."""
+
+
+@pytest.mark.parametrize("error", [Panic(), SystemExit(3)])
+async def test_whatever_an_answer_raises_ends_its_run_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
+    async def answer(run: Run) -> None:
+        run.write("part")
+        raise error
+
+    for function in (answer, *raising(error)):
+        assert (await failure(tmp_path, function)).code == "internal"
+
+
+async def test_a_cancellation_of_the_answers_own_making_is_a_failure_of_the_answer(tmp_path: Path) -> None:
+    async def answer(run: Run) -> None:
+        run.write("part")
+        task = asyncio.ensure_future(asyncio.Event().wait())
+        task.cancel()
+        await task
+
+    assert (await failure(tmp_path, answer)).code == "internal"
+
+
+async def words(run: Run) -> str:
+    return "Hello."
+
+
+async def pieces(run: Run) -> Iterator[str]:
+    return generator(run)
+
+
+async def pieces_async(run: Run) -> AsyncIterator[str]:
+    return async_generator(run)
+
+
+@pytest.mark.parametrize("function", [words, pieces, pieces_async, lambda run: words(run)])
+async def test_a_coroutine_that_returns_its_words_is_told_to_write_them(
+    tmp_path: Path, function: Callable[[Run], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with supervised(tmp_path, function) as supervisor:
+        last = events_of(await read(supervisor, await start(supervisor)))[-1]
+    assert isinstance(last, RunFailed)
+    assert "run.write" in caplog.text
+
+
+async def test_what_is_returned_besides_is_of_no_interest(tmp_path: Path) -> None:
+    async def answer(run: Run) -> str:
+        run.write("Hello.")
+        return "stop"
+
+    async with supervised(tmp_path, answer) as supervisor:
+        assert isinstance(events_of(await read(supervisor, await start(supervisor)))[-1], RunFinished)
 
 
 async def test_exit_in_a_generator_ends_its_run_and_not_the_server(tmp_path: Path) -> None:

@@ -208,3 +208,67 @@ def test_any_chunking_gives_the_same_answer(stream: bytes, done: bool, places: l
     outputs, failure = translate(stream)
     assert merged(cut_outputs) == merged(outputs)
     assert (cut_failure and cut_failure.message) == (failure and failure.message)
+
+
+TEXT = [Text("Yes"), Finish("stop")]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"choices": [{"index": None, "delta": {"content": "Yes"}}]},
+        {"choices": [{"delta": {"content": [{"type": "text", "text": "Y"}, {"type": "text", "text": "es"}]}}]},
+        {"choices": [{"delta": {"content": "Yes", "reasoning": {"a": 1}}}, 5], "usage": 7, "error": 0},
+        {"choices": [{"delta": {"content": "Yes"}}], "usage": {"prompt_tokens": "many"}},
+    ],
+)
+def test_a_field_of_another_type_costs_no_word(odd: object) -> None:
+    outputs, failure = translate(frame(odd), delta("stop"), DONE)
+    assert failure is None
+    assert [output for output in outputs if not isinstance(output, TokenUsage)] == TEXT
+
+
+@pytest.mark.parametrize("count", [None, 5.0, "5"])
+def test_counts_that_are_no_whole_numbers_are_counted_as_they_can_be(count: object) -> None:
+    usage = frame({"choices": [], "usage": {"prompt_tokens": count, "completion_tokens": 2}})
+    outputs, failure = translate(delta("stop", content="Yes"), usage, DONE)
+    assert failure is None
+    assert outputs[1] == TokenUsage(5 if count == 5.0 else 0, 2)
+
+
+def test_half_an_emoji_is_text() -> None:
+    outputs, failure = translate(b'data: {"choices":[{"delta":{"content":"a\\ud83d"}}]}\n\n', delta("stop"), DONE)
+    assert (outputs[0], failure) == (Text("a\ud83d"), None)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        frame({"error": {"message": "overloaded", "code": 500}}),
+        b"data: {not JSON\n\n",
+        b"data: [DONE] \n\n",
+        frame(5),
+        b"data: " + b"x" * (MAX_CHUNK_BYTES + 1),
+    ],
+)
+def test_what_goes_wrong_behind_the_finish_reason_takes_nothing_away(behind: bytes) -> None:
+    assert translate(delta(content="Yes"), delta("stop"), behind) == (TEXT, None)
+
+
+def test_a_filter_that_speaks_in_an_error_behind_the_finish_reason_is_heard() -> None:
+    late = frame({"error": {"message": "filtered", "code": "content_filter"}})
+    assert translate(delta(content="Yes"), delta("stop"), late, DONE)[0] == [Text("Yes"), Finish("content_filter")]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"message": "overloaded", "code": 503}, "model-unavailable"),
+        ({"message": "oh", "type": "server_error"}, "model-unavailable"),
+        ({"message": "too long", "code": 400}, "model-interrupted"),
+    ],
+)
+def test_a_fault_of_the_provider_before_the_first_word_can_be_tried_again(error: object, code: str) -> None:
+    _, failure = translate(frame({"error": error}))
+    assert failure is not None
+    assert failure.code == code

@@ -5,12 +5,15 @@ import inspect
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
+from typing import get_args
 
 from millstream.errors import ConfigurationError
+from millstream.events import FinishReason
 from millstream.run import Run
 
-Answer = Callable[[Run], Awaitable[None]]
-AnyAnswer = Callable[[Run], Awaitable[None] | AsyncIterator[str] | Iterator[str]]
+# What it returns is of no use to it: `return await run.generate(…)` is as good as without `return`.
+Answer = Callable[[Run], Awaitable[object]]
+AnyAnswer = Callable[[Run], Awaitable[object] | AsyncIterator[str] | Iterator[str]]
 
 
 def as_answer(function: AnyAnswer) -> Answer:
@@ -26,7 +29,7 @@ def as_answer(function: AnyAnswer) -> Answer:
     if inspect.iscoroutinefunction(function):
         return function
 
-    async def answer(run: Run) -> None:
+    async def answer(run: Run) -> object:
         result = function(run)
         if isinstance(result, AsyncGenerator):
             async with aclosing(result):
@@ -34,15 +37,26 @@ def as_answer(function: AnyAnswer) -> Answer:
         elif isinstance(result, AsyncIterator):
             await _write_async(run, result)
         elif inspect.isawaitable(result):
-            await result
+            return await result
         elif isinstance(result, Iterator):
             await _write_from_thread(run, result)
         else:
             raise TypeError(
                 f"the answer returned {type(result).__name__}, neither an awaitable nor an iterator of strings"
             )
+        return None
 
     return answer
+
+
+def check_returned(returned: object, run: Run) -> None:
+    """Raises TypeError when an async answer has returned its words, where nobody would see them."""
+    is_words = isinstance(returned, str) and returned not in get_args(FinishReason) and not run.has_written
+    if is_words or isinstance(returned, AsyncIterator | Iterator):
+        raise TypeError(
+            f"the answer returned {type(returned).__name__} and wrote nothing of it: write words with run.write(…), or "
+            "yield them"
+        )
 
 
 async def _write_async(run: Run, pieces: AsyncIterator[str]) -> None:

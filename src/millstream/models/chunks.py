@@ -1,6 +1,5 @@
 """Chat Completions chunks to model outputs, without I/O: the per-token path of every OpenAI-compatible model.
 
-Only the fields that we use are decoded: building the SDK's objects costs about 40 times as much per token.
 Chunk format: https://platform.openai.com/docs/api-reference/chat-streaming
 What Azure adds (a first chunk with empty `choices`, choices without `delta`, filter results after the finish reason):
 https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-streaming
@@ -11,6 +10,7 @@ import msgspec
 from millstream.errors import ModelError
 from millstream.events import FinishReason
 from millstream.models import Finish, ModelOutput, Reasoning, Text, TokenUsage, failures
+from millstream.models.decoding import Chunk, ErrorDetail, Usage, decode, decode_leniently
 from millstream.models.sse import SSESplitter
 from millstream.models.think import ThinkSplitter
 
@@ -20,62 +20,12 @@ MAX_CHUNK_BYTES = 4 * 1024 * 1024
 _FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
 
 
-class _Delta(msgspec.Struct, gc=False):
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    delta: _Delta | None = None
-    message: _Delta | None = None  # in an answer that was not streamed
-    finish_reason: str | None = None
-    index: int = 0
-
-
-class _InputDetails(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-
-
-class _OutputDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: _InputDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
-
-
-class ErrorDetail(msgspec.Struct, gc=False):
-    """The `error` member of an error body or frame; servers differ in what they put into it."""
-
-    message: str | None = None
-    type: str | None = None
-    code: str | int | None = None
-
-    @property
-    def codes(self) -> str:
-        """Code and type in one string, to look for known words in."""
-        return " ".join(str(part) for part in (self.code, self.type) if part)
-
-
-class _Chunk(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    error: ErrorDetail | str | None = None
-
-
-_decode = msgspec.json.Decoder(_Chunk).decode
-
-
 class ChunkTranslator:
     """Bytes of one response in, outputs out. `who` names the host in errors.
 
     `feed` every read, then `end` once at the end of the stream or when `done`. After each `feed` look at `failure`:
-    what came before it in the same read has been returned and counts. Usage and the finish reason are given by `end`,
+    what came before it in the same read has been returned and counts, and what goes wrong behind the finish reason is
+    no failure: the words are complete. Usage and the finish reason are given by `end`,
     because both may still change: Azure's filter speaks late, and some servers send running totals.
     """
 
@@ -85,7 +35,7 @@ class ChunkTranslator:
         self.finish_reason: FinishReason | None = None
         self.started = False
         self._who = who
-        self._usage: _Usage | None = None
+        self._usage: Usage | None = None
         self._events = SSESplitter()
         self._think: ThinkSplitter | None = ThinkSplitter()
 
@@ -93,6 +43,9 @@ class ChunkTranslator:
         """The text and reasoning in `data`; what is adjacent and of one kind is one output."""
         outputs = self._translate(self._events.feed(data))
         if self._events.pending_bytes > MAX_CHUNK_BYTES and self.failure is None:
+            if self.finish_reason is not None:
+                self.done = True  # all words are there
+                return outputs
             self.failure = failures.malformed(self._who, f"one event of more than {MAX_CHUNK_BYTES} bytes")
         return outputs
 
@@ -123,20 +76,28 @@ class ChunkTranslator:
         outputs: list[ModelOutput] = []
         texts: list[str] = []
         for data in events:
-            if data == b"[DONE]":
-                self.done = True
-                break
             try:
-                chunk = _decode(data)
+                chunk: Chunk | None = decode(data)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                if complete:
+                if data.strip() == b"[DONE]":
+                    self.done = True
+                    break
+                chunk = decode_leniently(data)
+            if chunk is None:
+                if complete and self.finish_reason is None:
                     self.failure = failures.malformed(self._who, "a piece of answer that cannot be read")
-                break
+                    break
+                continue
             if chunk.error is not None:
-                self.failure = _stream_error(
+                failure = _stream_error(
                     self._who, chunk.error, after_first_delta=self.started or bool(texts or outputs)
                 )
-                break
+                if self.finish_reason is None:
+                    self.failure = failure
+                    break
+                if failure.code == "model-content-filter":
+                    self._finish("content_filter")
+                continue
             if chunk.usage is not None:
                 self._usage = chunk.usage
             if not chunk.choices:
@@ -188,7 +149,7 @@ def _merged(outputs: list[ModelOutput], reasoning: str, text: str) -> list[Model
     return outputs
 
 
-def _token_usage(usage: _Usage) -> TokenUsage:
+def _token_usage(usage: Usage) -> TokenUsage:
     inputs, outputs = usage.prompt_tokens_details, usage.completion_tokens_details
     return TokenUsage(
         input_tokens=usage.prompt_tokens,
@@ -201,9 +162,11 @@ def _token_usage(usage: _Usage) -> TokenUsage:
 def completion(who: str, body: bytes) -> list[ModelOutput]:
     """An answer that came whole, from a server that ignored `stream: true`. Raises ModelError."""
     try:
-        answer = _decode(body)
+        answer: Chunk | None = decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise failures.malformed(who, "an answer that cannot be read") from None
+        answer = decode_leniently(body)
+    if answer is None:
+        raise failures.malformed(who, "an answer that cannot be read")
     if answer.error is not None:
         raise _stream_error(who, answer.error, after_first_delta=False)
     if not answer.choices or (message := answer.choices[0].message) is None:

@@ -12,6 +12,11 @@ from millstream.models.timeouts import Timeouts
 QUOTED_CHARACTERS = 300
 # Codes of a 429 that waiting does not cure: the account has no money left.
 _EXHAUSTED = {"insufficient_quota", "billing_hard_limit_reached"}
+# What providers call a fault of their own in an error frame, besides its status.
+_FAULTS = {
+    "server_error", "internal_error", "internal_server_error", "overloaded", "overloaded_error", "service_unavailable",
+    "unavailable", "api_error", "timeout",
+}  # fmt: skip
 _KEY_LIKE = re.compile(r"\b(?:sk|key|pk)-[\w*.-]{6,}|\b[0-9a-fA-F]{32,}\b")
 
 
@@ -122,7 +127,12 @@ def stream_error(who: str, *, code: str, said: str, after_first_delta: bool) -> 
         return ModelError(
             f"{who} broke off in the middle of the answer{_quoted(said)}.", code="model-interrupted", retryable=True
         )
-    return ModelError(f"{who} gave up before the first word{_quoted(said)}.", code="model-interrupted", retryable=True)
+    is_fault = bool(words & _FAULTS) or any(re.fullmatch("5[0-9][0-9]", word) for word in words)
+    return ModelError(
+        f"{who} gave up before the first word{_quoted(said)}.",
+        code="model-unavailable" if is_fault else "model-interrupted",
+        retryable=True,
+    )
 
 
 def _quoted(said: str) -> str:

@@ -19,7 +19,8 @@ from yarl import URL
 
 from millstream.errors import ModelError
 from millstream.models import ModelOptions, ModelOutput, Prompt, failures
-from millstream.models.chunks import ChunkTranslator, ErrorDetail, completion
+from millstream.models.chunks import ChunkTranslator, completion
+from millstream.models.decoding import ErrorDetail
 from millstream.models.endpoint import Endpoint
 from millstream.models.patience import Patience
 from millstream.models.timeouts import Timeouts
