@@ -10,6 +10,7 @@ import pytest
 from starlette.requests import HTTPConnection
 
 from millstream.errors import ModelError
+from millstream.json_body import MAX_DEPTH
 from millstream.run import Run
 from millstream.server.protocols.ai_chat import REQUEST_ID
 from serving import Answered, Server, serving, until, within
@@ -49,6 +50,19 @@ async def test_the_whole_answer(tmp_path: Path) -> None:
     context = {**HEAD, "run_id": answered.headers["millstream-run"], "finish_reason": "stop"}
     state = {"sessionState": {"a": 1}, "session_state": {"a": 1}}
     assert answered.json == {"message": {"role": "assistant", "content": "Hello world"}, "context": context, **state}
+
+
+@pytest.mark.parametrize("path", ["/chat", "/chat/stream"])
+async def test_a_state_goes_back_as_deeply_nested_as_it_may_come(path: str, tmp_path: Path) -> None:
+    state: Any = "s"
+    for _ in range(MAX_DEPTH - 1):  # the request itself is one level
+        state = [state]
+    async with serving(tmp_path, hello) as server:
+        answered = await ask(server, path, sessionState=state)
+        refused = await ask(server, path, sessionState=[state])
+    assert lines(answered)[-1]["session_state"] == state
+    assert (refused.status, refused.json["error"]["code"]) == (400, "invalid-request")
+    assert f"{MAX_DEPTH} arrays and objects" in refused.json["error"]["message"]
 
 
 @pytest.mark.parametrize(("path", "body"), [("/chat/stream", {}), ("/chat", {"stream": True})])

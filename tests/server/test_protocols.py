@@ -10,6 +10,7 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from millstream.errors import ConfigurationError, Forbidden
+from millstream.json_body import MAX_DEPTH
 from millstream.server.app import Millstream
 from millstream.server.protocols import protocol_routes
 from millstream.server.settings import Settings
@@ -60,6 +61,18 @@ async def test_nothing_is_received_from_who_is_not_known(tmp_path: Path) -> None
         async with server.client.post(f"{server.url}/chat", data=form) as response:
             assert response.status == 403
         assert not list((tmp_path / "data").rglob("*.txt"))
+
+
+@pytest.mark.parametrize("path", ASKED)
+async def test_what_is_nested_too_deeply_is_refused_before_anything_begins(tmp_path: Path, path: str) -> None:
+    nested = "[" * MAX_DEPTH + "]" * MAX_DEPTH
+    asked = json.dumps({**ASKED[path], "x": "NESTED"}).replace('"NESTED"', nested)
+    headers = {"Content-Type": "application/json"}
+    async with serving(tmp_path) as server:
+        answered = await server.request("POST", path, data=asked, headers=headers)
+        assert server.millstream.supervisor.running == 0
+    assert answered.status == 400
+    assert f"{MAX_DEPTH} arrays and objects".encode() in answered.body
 
 
 @pytest.mark.parametrize("path", ASKED)

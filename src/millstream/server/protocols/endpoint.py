@@ -12,13 +12,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from millstream.errors import InputError, MillstreamError
+from millstream.errors import MillstreamError
 from millstream.events import encode_json
+from millstream.json_body import decode_body
 from millstream.server.app_of import millstream_of
 from millstream.server.direct import Sending
 from millstream.server.routes.runs import read_body
 
 logger = logging.getLogger("millstream")
+
+_object = msgspec.json.Decoder(dict[str, Any])
 
 # Given the error, the response in the protocol's shape with the right status.
 Refuse = Callable[[MillstreamError], Response]
@@ -62,16 +65,8 @@ async def read_json(request: Request) -> dict[str, Any]:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Raises InputError when the body is not a JSON object."""
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The request body is not JSON: {error}.") from error
-    except RecursionError as error:
-        raise InputError("The request body is nested too deeply.") from error
-    if not isinstance(value, dict):
-        raise InputError("The request body must be a JSON object.")
-    return value
+    """Raises InputError when the body is not a JSON object, or nested too deeply."""
+    return decode_body(body, _object)
 
 
 class Refusal(MillstreamError):
