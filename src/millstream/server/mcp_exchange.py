@@ -12,11 +12,13 @@ from typing import Any
 
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from millstream import __version__
 from millstream.errors import NotFound
+from millstream.events import escape_line_ends
 from millstream.server.app_of import millstream_of
 from millstream.server.identity import owner_of
 from millstream.server.mcp_tools import ASKING, asking_key, call_tool, list_tools
@@ -49,7 +51,7 @@ async def answer(request: Request, message: dict[str, Any], body: bytes) -> ASGI
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         manager = StreamableHTTPSessionManager(_server, stateless=True, max_request_body_size=limit)
         async with manager.run():
-            await manager.handle_request(scope, _again(body, receive), _naming(send, named))
+            await manager.handle_request(scope, _again(body, receive), _sending(send, named))
 
     return respond
 
@@ -79,10 +81,20 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return receiving
 
 
-def _naming(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
+def _sending(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
+    """`send` that adds these headers, and leaves no raw Unicode line end in a stream: some clients split it there.
+
+    The package writes whole frames, so no character is cut in two.
+    """
+    is_stream = False
+
     async def sending(message: MutableMapping[str, Any]) -> None:
+        nonlocal is_stream
         if message["type"] == "http.response.start":
+            is_stream = Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream")
             message = {**message, "headers": [*message["headers"], *headers]}
+        elif is_stream:
+            message = {**message, "body": escape_line_ends(message.get("body", b""))}
         await send(message)
 
-    return sending if headers else send
+    return sending
