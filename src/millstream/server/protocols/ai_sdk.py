@@ -71,7 +71,8 @@ class Chats:
             self._forget(chat, run_id)
             return Response(status_code=204)
         # The SDK shows nothing of it before the head is there.
-        return _Told(self._answer(request, run_id, withhold=False), lambda: self._forget(chat, run_id))
+        answer = self._answer(request, run_id, withhold=False)
+        return answer if request.method == "HEAD" else _Told(answer, lambda: self._forget(chat, run_id))
 
     async def stop(self, request: Request) -> ASGIApp:
         """Stops the chat's answer, if one is in the making: the SDK's own stop only leaves."""

@@ -29,7 +29,10 @@ Handle = Callable[[Request], Awaitable[ASGIApp]]
 
 
 class Endpoint:
-    """Calls the method's handler and sends what it returns; every error goes through `refuse`."""
+    """Calls the method's handler and sends what it returns; every error goes through `refuse`.
+
+    HEAD is answered by the handler for GET; a server sends no body then.
+    """
 
     def __init__(self, refuse: Refuse, handlers: Mapping[str, Handle]) -> None:
         self.handlers = handlers
@@ -38,7 +41,7 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = Sending(send)
         try:
-            handle = self.handlers.get(scope["method"])
+            handle = self.handlers.get("GET" if scope["method"] == "HEAD" else scope["method"])
             if handle is None:
                 raise _method_not_allowed(scope["method"], self.handlers)
             response = await handle(Request(scope, receive))
@@ -88,7 +91,8 @@ def refusal_headers(error: MillstreamError) -> dict[str, str]:
 
 def _method_not_allowed(method: str, methods: Iterable[str]) -> MillstreamError:
     message = f"{method} is not for this address; use {' or '.join(methods)}."
-    return Refusal(message, "method-not-allowed", 405, {"Allow": ", ".join(methods)})
+    allowed = [*methods, *(["HEAD"] if "GET" in methods else [])]
+    return Refusal(message, "method-not-allowed", 405, {"Allow": ", ".join(allowed)})
 
 
 def _as_refusal(error: Exception) -> MillstreamError:
