@@ -461,6 +461,14 @@ async def test_the_models_are_listed(azure: bool, tmp_path: Path, node: Node) ->
     assert caught.value.code == "model_not_found"
 
 
+@FORMS
+async def test_what_there_is_not_is_a_not_found_error_that_says_what_there_is(azure: bool, tmp_path: Path) -> None:
+    async with serving(tmp_path, everything) as server, client_of(server, azure=azure) as client:
+        with pytest.raises(openai.NotFoundError, match=r"POST .*/chat/completions") as caught:
+            await client.embeddings.create(model="ada", input="Why?")
+    assert (caught.value.code, caught.value.type) == ("not-found", "invalid_request_error")
+
+
 # The page.
 
 

@@ -20,6 +20,7 @@ from millstream.server.protocols.endpoint import read_json, refusal_headers, rou
 from millstream.server.settings import Settings
 from millstream.wire.ai_sdk import AiSdkEncoder
 
+OWNS = ("/api/chat",)
 STREAM_HEADER = {"x-vercel-ai-ui-message-stream": "v1"}
 MAX_CHAT_ID = 256
 # Chats whose answer's end nobody has had; beyond it the oldest can no longer be come back to.

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from millstream.errors import MillstreamError
+from millstream.errors import MillstreamError, NotFound
 from millstream.events import encode_json
 from millstream.json_body import decode_body
 from millstream.server.app_of import millstream_of
@@ -62,6 +62,30 @@ def route(path: str, refuse: Refuse, **handlers: Handle) -> Route:
     return Route(path, Endpoint(refuse, handlers))
 
 
+class _Nothing:
+    """Refuses whatever is asked, and says what there is."""
+
+    def __init__(self, refuse: Refuse, there_is: Sequence[str]) -> None:
+        self._refuse = refuse
+        self._there_is = ", ".join(there_is)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        error = NotFound(f"There is no {scope['method']} {path} here; there are: {self._there_is}.")
+        await self._refuse(error)(scope, receive, send)
+
+
+def nothing_else(base: str, refuse: Refuse, routes: Iterable[Route]) -> list[Route]:
+    """Routes for all that is not served at and below `base`, to be matched after `routes`."""
+    there_is = [
+        f"{' or '.join(route.endpoint.handlers)} {route.path_format}"
+        for route in routes
+        if isinstance(route.endpoint, Endpoint) and f"{route.path}/".startswith(f"{base}/")
+    ]
+    nothing = _Nothing(refuse, there_is)
+    return [Route(base, nothing), Route(f"{base}/{{path:path}}", nothing)]
+
+
 async def read_json(request: Request) -> dict[str, Any]:
     """The request's body, which must be a JSON object. Raises InputError, TooLarge."""
     return json_object(await read_body(request, millstream_of(request).settings.max_body_bytes))
@@ -89,7 +113,7 @@ def refusal_headers(error: MillstreamError) -> dict[str, str]:
     return headers
 
 
-def _method_not_allowed(method: str, methods: Iterable[str]) -> MillstreamError:
+def _method_not_allowed(method: str, methods: Collection[str]) -> MillstreamError:
     message = f"{method} is not for this address; use {' or '.join(methods)}."
     allowed = [*methods, *(["HEAD"] if "GET" in methods else [])]
     return Refusal(message, "method-not-allowed", 405, {"Allow": ", ".join(allowed)})

@@ -19,6 +19,8 @@ from millstream.server.protocols.endpoint import Refusal, json_object, refusal_h
 from millstream.server.routes.runs import read_body
 from millstream.server.settings import Settings
 
+OWNS = ("/mcp",)
+
 # JSON-RPC 2.0, section 5.1: what is not a request; our other refusals are the server's own.
 _INVALID_REQUEST = -32600
 _REFUSED = -32000
