@@ -401,6 +401,17 @@ async def test_a_question_about_the_file_that_comes_with_it(path: str, tmp_path:
     assert [document["uri"] for document in stored] == ["uploads/leave.md"]
 
 
+async def test_the_file_is_what_the_question_is_about(tmp_path: Path) -> None:
+    async with serving(tmp_path, embedder="none") as server:
+        server.millstream.answers.clear()
+        other = b"# Paid leave\n\nPaid leave is five days a year at the other company."
+        await server.request("POST", "/api/documents", params={"name": "other.md", "wait": "30"}, data=other)
+        answered = await send(server, form_of(("messages[0].files[0]", LEAVE, "leave.md", "text/markdown")))
+        without = await send(server, form_of())
+    assert answered.json["context"]["data_points"]["citations"] == ["uploads/leave.md"]
+    assert set(without.json["context"]["data_points"]["citations"]) == {"uploads/leave.md", "uploads/other.md"}
+
+
 async def test_files_are_parts_of_their_messages_in_order(tmp_path: Path) -> None:
     messages = [*QUESTION["messages"], {"role": "assistant", "content": "27"}, *WHY]
     form = form_of(
