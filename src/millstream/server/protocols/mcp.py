@@ -41,7 +41,7 @@ async def handle(request: Request) -> ASGIApp:
         raise Refusal("Send the message as application/json.", "unsupported-media-type", 415)
     body = await read_body(request, millstream_of(request).settings.max_body_bytes)
     message = json_object(body)
-    exchange = await asyncio.to_thread(import_module, "millstream.server.mcp_exchange")
+    exchange = await asyncio.to_thread(import_module, "millstream.server.mcp.exchange")
     answer: ASGIApp = await exchange.answer(request, message, body)
     return answer
 

@@ -5,7 +5,6 @@ Nothing outlives the exchange, so any process can answer any message. One except
 with everything, and the asking in progress is found by it, in the process that is at it.
 """
 
-import contextlib
 import uuid
 from collections.abc import MutableMapping
 from typing import Any
@@ -17,11 +16,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from millstream import __version__
-from millstream.errors import NotFound
 from millstream.events import escape_line_ends
 from millstream.server.app_of import millstream_of
 from millstream.server.identity import owner_of
-from millstream.server.mcp_tools import ASKING, asking_key, call_tool, list_tools
+from millstream.server.mcp import asking
+from millstream.server.mcp.tools import call_tool, list_tools
 
 _SESSION_HEADER = b"mcp-session-id"
 
@@ -57,18 +56,12 @@ async def answer(request: Request, message: dict[str, Any], body: bytes) -> ASGI
 
 
 async def _cancel(request: Request, message: dict[str, Any]) -> None:
-    """Stops the run of the asking that is cancelled. The client awaits no answer to it any more."""
+    """Stops what is asked by the request that the message cancels. The client awaits no answer to it any more."""
     params = message.get("params")
     request_id = params.get("requestId") if isinstance(params, dict) else None
-    if not isinstance(request_id, str | int):
-        return
-    millstream = millstream_of(request)
-    owner = await owner_of(request, millstream.identify)
-    asking = ASKING.get(asking_key(request, owner, request_id))
-    if asking is not None:
-        asking.is_cancelled = True
-        with contextlib.suppress(NotFound):  # it has not begun; it will be stopped when it does
-            await millstream.supervisor.stop(asking.run_id, owner)
+    if isinstance(request_id, str | int):
+        owner = await owner_of(request, millstream_of(request).identify)
+        await asking.cancel(request, owner, request_id)
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
