@@ -22,10 +22,12 @@ class Echo:
     def __init__(self) -> None:
         self.given: list[list[tuple[str, str]]] = []
         self.continued: list[str | None] = []
+        self.attached: list[tuple[str, str]] = []
 
     async def answer(self, run: Run) -> None:
         self.given.append([(message.role, message.content) for message in run.messages])
         self.continued.append(run.continued.content if run.continued is not None else None)
+        self.attached.append((" ".join(run.attached.to_question), " ".join(run.attached.before)))
         run.write(f"re: {run.question}")
 
 
@@ -80,6 +82,31 @@ async def test_a_question_extends_its_conversation(chat: Chat) -> None:
     assert chat.echo.given[-1] == [("user", "one"), ("assistant", "re: one"), ("user", "two")]
     tree = await chat.tree(first.conversation_id)
     assert [parent for _, parent, _ in tree] == [None, *(message_id for message_id, _, _ in tree[:-1])]
+
+
+def with_files(words: str, *files: str) -> list[dict[str, str]]:
+    parts = [{"type": "file", "document_id": file, "name": f"{file}.pdf"} for file in files]
+    return [{"type": "text", "text": words}, *parts]
+
+
+async def test_an_answer_is_given_the_files_of_its_question_and_of_those_before_it(chat: Chat) -> None:
+    first = await chat.ask(question=with_files("one", "a", "b", "a"))
+    here = {"conversation_id": first.conversation_id}
+    second = await chat.ask(question=with_files("two", "c"), **here)
+    await chat.ask(question="three", **here)
+    await chat.ask(**here, parent_id=second.parent_id)
+    await chat.ask(question=with_files("zwei", "d"), **here, parent_id=first.message_id)
+    assert chat.echo.attached == [("a b", ""), ("c", "a b"), ("", "a b c"), ("c", "a b"), ("d", "a b")]
+
+
+async def test_messages_bring_the_files_of_their_own_history(chat: Chat) -> None:
+    said = {"role": "assistant", "content": "1"}
+    history = [{"role": "user", "content": with_files("one", "a")}, said]
+    question = [{"role": "user", "content": with_files("two", "b", "a")}]
+    await chat.ask(messages=history + question)
+    kept = await chat.ask(messages=history + question, follows=None)
+    await chat.ask(messages=[{"role": "user", "content": "three"}], follows=kept.run_id)
+    assert chat.echo.attached == [("b a", "a"), ("b a", "a"), ("", "a b")]
 
 
 async def test_regenerating_makes_a_sibling_of_the_answer(chat: Chat) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from millstream.conversations import Content, text_of
 from millstream.errors import InputError
+from millstream.json_body import decode_body
 from millstream.models import ModelOptions, ReasoningEffort
 
 # Stated limits of one request; each is tested at its edge.
@@ -74,15 +75,7 @@ _decoder = msgspec.json.Decoder(RunRequest)
 
 def parse_request(body: bytes) -> RunRequest:
     """The checked request in a JSON body. Raises InputError with a sentence that names the field."""
-    try:
-        request = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise InputError(f"The request is not valid: {error}.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The request body is not JSON: {error}.") from error
-    except RecursionError as error:
-        raise InputError("The request body is nested too deeply.") from error
-    return check_request(request)
+    return check_request(decode_body(body, _decoder))
 
 
 def request_from(value: Any) -> RunRequest:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from millstream.citations import CitationMarks, Mark
+from millstream.conversations import NOTHING_ATTACHED, Attached
 from millstream.errors import ModelError, RunError, status_of
 from millstream.events import (
     AnyEvent,
@@ -70,8 +71,8 @@ class Step:
 class Run:
     """One answer in the making.
 
-    `messages` is the conversation so far and ends with the question. After `finish` (or the end of the answer) no more
-    words can be written.
+    `messages` is the conversation so far and ends with the question; `attached` are the documents that came with them.
+    After `finish` (or the end of the answer) no more words can be written.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Run:
         *,
         messages: Sequence[ChatMessage],
         options: RunOptions,
+        attached: Attached = NOTHING_ATTACHED,
         continued: Message | None = None,
         paced: bool = True,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -92,6 +94,7 @@ class Run:
         self.messages = messages
         self.question = messages[-1].content if messages else ""
         self.options = options
+        self.attached = attached
         self._model_options = options.of_model(paced=paced)
         self.continued = continued  # the partial answer that this run goes on with
         self.finished = False

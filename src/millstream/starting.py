@@ -140,7 +140,10 @@ class Starter:
             )
         )  # fmt: skip
         producer = Producer(record, frame, started_at)
-        run = Run(producer, messages=turn.messages, options=request.options, continued=turn.continued, paced=paced)
+        run = Run(
+            producer, messages=turn.messages, options=request.options, attached=turn.attached,
+            continued=turn.continued, paced=paced,
+        )  # fmt: skip
         live = LiveRun(producer, run, when_unread, is_first=turn.listed and len(turn.messages) == 1)
         # The answer begins while its start is being written; nobody can follow it, and nothing is flushed, before that
         # is durable.

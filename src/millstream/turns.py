@@ -1,11 +1,21 @@
 """A turn: what one start adds to a conversation, found from the request and the tree of messages."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Protocol
 
 import msgspec
 
-from millstream.conversations import Content, ConversationHead, Role, StoredMessage, text_of
+from millstream.conversations import (
+    NOTHING_ATTACHED,
+    Attached,
+    Content,
+    ConversationHead,
+    Role,
+    StoredMessage,
+    files_of,
+    text_of,
+)
 from millstream.errors import Conflict, InputError, NotFound
 from millstream.ids import new_id
 from millstream.models import ChatMessage
@@ -38,6 +48,7 @@ class Turn(msgspec.Struct, frozen=True):
     title: str
     said: Sequence[Said] = ()
     after: str | None = None  # the message that the first of `said`, or without them the answer, follows
+    attached: Attached = NOTHING_ATTACHED
     listed: bool = True
     continued: Message | None = None
     message_id: str = msgspec.field(default_factory=new_id)
@@ -118,7 +129,8 @@ async def _resolve(request: RunRequest, owner: str, stored: Stored) -> Turn:
             raise InputError("`parent_id` needs the `conversation_id` that it belongs to.")
         question = request.question or ""
         words = text_of(question)
-        return Turn(new_id(), [ChatMessage("user", words)], title_of(words), [Said("user", question)])
+        said = [Said("user", question)]
+        return Turn(new_id(), [ChatMessage("user", words)], title_of(words), said, attached=_attached(said))
     head, messages = await stored.conversation(owner, conversation_id)
     if parent_id is msgspec.UNSET:
         parent_id = messages[-1].message_id if messages else None
@@ -128,28 +140,40 @@ async def _resolve(request: RunRequest, owner: str, stored: Stored) -> Turn:
         if path and path[-1].role == "user":
             raise InputError("`parent_id` names a question; to answer it again, leave out `question`.")
         history.append(ChatMessage("user", text_of(request.question)))
-        return Turn(conversation_id, history, head.title, [Said("user", request.question)], after=parent_id)
+        said = [Said("user", request.question)]
+        attached = _attached([*path, *said])
+        return Turn(conversation_id, history, head.title, said, after=parent_id, attached=attached)
     if not path or path[-1].role != "user":
         raise InputError("`parent_id` must name the user's message that is to be answered again.")
-    return Turn(conversation_id, history, head.title, after=parent_id, continued=continued)
+    attached = _attached(path)
+    return Turn(conversation_id, history, head.title, after=parent_id, attached=attached, continued=continued)
 
 
 async def _resolve_given(request: RunRequest, messages: Sequence[GivenMessage], owner: str, stored: Stored) -> Turn:
     """The turn of `messages`: kept where it `follows`, and unlisted, unless the conversation that it goes on is."""
     given = [ChatMessage(message.role, text_of(message.content)) for message in messages]
+    attached = _attached(messages)
     if request.follows is msgspec.UNSET:
-        return Turn(new_id(), given, "", listed=False)
+        return Turn(new_id(), given, "", attached=attached, listed=False)
     said = [Said(message.role, message.content) for message in messages]
     if request.follows is None:
-        return Turn(new_id(), given, "", said, listed=False)
+        return Turn(new_id(), given, "", said, attached=attached, listed=False)
     answer = await stored.answer_message(owner, request.follows)
     if answer.snapshot is None or answer.snapshot.state == "running":
         raise _still_running()
     if answer.parent_id is None:
         raise InputError("What that run was asked was not kept, so nothing can follow it; send it in `messages`.")
     head, before = await stored.conversation(owner, answer.conversation_id)
-    history = _history(_path(before, answer.message_id))
-    return Turn(answer.conversation_id, [*history, *given], head.title, said, after=answer.message_id, listed=False)
+    path = _path(before, answer.message_id)
+    return Turn(
+        answer.conversation_id,
+        [*_history(path), *given],
+        head.title,
+        said,
+        after=answer.message_id,
+        attached=_attached([*path, *said]),
+        listed=False,
+    )
 
 
 def _still_running() -> Conflict:
@@ -180,6 +204,12 @@ def _path(messages: Sequence[StoredMessage], last: str | None) -> list[StoredMes
 def _history(path: Sequence[StoredMessage]) -> list[ChatMessage]:
     """What was said, without answers that failed before their first word: some providers refuse an empty one."""
     return [said for said in map(_chat_message, path) if said.content]
+
+
+def _attached(messages: Sequence[StoredMessage | Said | GivenMessage]) -> Attached:
+    """The files of messages of which the last one is the question, each once."""
+    *before, question = [files_of(message.content) for message in messages]
+    return Attached(tuple(dict.fromkeys(question)), tuple(dict.fromkeys(chain.from_iterable(before))))
 
 
 def _chat_message(message: StoredMessage) -> ChatMessage:

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -8,9 +8,11 @@ from millstream.answers import rag
 from millstream.answers.budget import message_tokens
 from millstream.answers.followups import parse_followups
 from millstream.answers.rag import NO_DOCUMENTS, NO_ROOM, RagAnswer
+from millstream.conversations import FilePart, TextPart
 from millstream.documents.sync import sync
 from millstream.errors import ConfigurationError
 from millstream.events import (
+    AnyEvent,
     Citation,
     Followups,
     RunFailed,
@@ -280,3 +282,66 @@ async def test_a_question_of_two_parts_is_searched_for_each(tmp_path: Path) -> N
     assert "Dogs are welcome" in text_of(events)
     (found,) = [event for event in events if isinstance(event, StepFinished)]
     assert [part.split()[0] for part in (found.detail or {})["parts"]] == ["Which", "when"]
+
+
+async def attached(index: SqliteIndex, name: str, question: str) -> list[TextPart | FilePart]:
+    """The question with a document of the folder attached to it."""
+    known = await index.documents(owner="local")
+    (document_id,) = [document.document_id for document in known if document.uri == f"docs/{name}"]
+    return [TextPart(question), FilePart(document_id, name)]
+
+
+def uris_of(events: Sequence[AnyEvent]) -> set[str]:
+    return {event.uri for event in events if isinstance(event, Source)}
+
+
+def labels_of(events: Sequence[AnyEvent]) -> list[str]:
+    return [event.label for event in events if isinstance(event, StepStarted)]
+
+
+async def test_an_attached_file_is_what_the_answer_is_about(index: SqliteIndex, tmp_path: Path) -> None:
+    question = "Is holiday paid, or dental care?"
+    everything = await tell(RagAnswer(index, ExtractiveModel(0)), question, folder=tmp_path)
+    assert uris_of(everything) == {"docs/leave.md", "docs/dental.md"}
+    for name in ("leave.md", "dental.md"):
+        asked = await attached(index, name, question)
+        events = await tell(RagAnswer(index, ExtractiveModel(0)), asked, folder=tmp_path)
+        assert uris_of(events) == {f"docs/{name}"}
+        assert labels_of(events) == ["Searching the attached file…"]
+    both = [*await attached(index, "leave.md", question), *(await attached(index, "dental.md", ""))[1:]]
+    events = await tell(RagAnswer(index, ExtractiveModel(0)), both, folder=tmp_path)
+    assert labels_of(events) == ["Searching 2 attached files…"]
+    assert uris_of(events) == uris_of(everything)
+
+
+async def test_an_attached_file_is_read_from_its_beginning_where_the_question_has_none_of_its_words(
+    index: SqliteIndex, tmp_path: Path
+) -> None:
+    model = says("Twenty days [1].", "[]")
+    asked = await attached(index, "leave.md", "Please summarise this.")
+    events = await tell(RagAnswer(index, model), asked, folder=tmp_path)
+    assert labels_of(events) == ["Searching the attached file…", "Reading the attached file from the beginning…"]
+    assert [event.label for event in events if isinstance(event, StepFinished)][-1] == "Read 1 passage"
+    assert uris_of(events) == {"docs/leave.md"}
+    assert "twenty days of paid holiday" in model.calls[0].prompt.messages[-1].content
+    assert text_of(events) == "Twenty days."
+
+
+async def test_an_attached_file_that_is_gone_is_nothing_to_answer_from(index: SqliteIndex, tmp_path: Path) -> None:
+    model = says("Twenty days.")
+    asked = [TextPart("How many days of paid holiday?"), FilePart("none", "gone.md")]
+    events = await tell(RagAnswer(index, model), asked, folder=tmp_path)
+    assert (text_of(events), list(model.calls)) == (NOT_FOUND, [])
+    assert [event.label for event in events if isinstance(event, StepFinished)] == ["Found no related passages"] * 2
+
+
+async def test_a_later_question_is_about_the_attached_file_first_and_then_about_all(
+    index: SqliteIndex, tmp_path: Path
+) -> None:
+    before = (await attached(index, "leave.md", "How many days of leave?"), "Twenty.")
+    quoting = RagAnswer(index, ExtractiveModel(0))
+    about_it = await tell(quoting, *before, "Is holiday paid, or dental care?", folder=tmp_path)
+    assert uris_of(about_it) == {"docs/leave.md"}
+    about_another = await tell(quoting, *before, "Who pays dental care?", folder=tmp_path)
+    assert uris_of(about_another) == {"docs/dental.md"}
+    assert labels_of(about_another) == ["Searching the attached file…", "Searching 2 documents…"]

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from millstream.conversations import Content
 from millstream.conversations.sqlite import SqliteConversations
 from millstream.database import Database
 from millstream.events import AnyEvent, TextDelta, decode
@@ -16,7 +17,7 @@ from millstream.supervisor import Supervisor
 
 async def tell(
     answer: Callable[[Run], Awaitable[None]],
-    *conversation: str,
+    *conversation: Content,
     folder: Path,
     owner: str = "local",
     options: RunOptions | None = None,

@@ -83,9 +83,8 @@ def test_every_route_is_documented_and_every_documented_one_exists() -> None:
                 (method, route.path.replace(":path", "")) for method in route.methods or () if method != "HEAD"
             }
     for route in protocol_routes(Settings()):
-        assert isinstance(route, Route)
-        assert isinstance(route.endpoint, Endpoint)
-        existing |= {(method, route.path.replace(":path", "")) for method in route.endpoint.handlers}
+        if isinstance(route.endpoint, Endpoint):  # else there is nothing
+            existing |= {(method, route.path.replace(":path", "")) for method in route.endpoint.handlers}
     text = "".join(path.read_text() for path in [DOCS / "http-api.md", *(DOCS / "clients").glob("*.md")])
     documented = set(re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[a-z0-9_/{}-]*)(?:\?[^`]*)?`", text))
     assert documented == existing

@@ -28,7 +28,7 @@ async function demo(body) {
   const response = await fetch(`${url}/chat/stream`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ messages, context: { overrides: {} }, session_state: null, ...body }),
+    body: JSON.stringify({ messages, context: { overrides: {} }, session_state: { token: 7 }, ...body }),
   });
   if (!response.ok) return { thrown: (await response.json()).error };
   let answer = {};

@@ -81,8 +81,12 @@ async def test_blank_lines_are_invisible(tmp_path: Path, node: Node, monkeypatch
     monkeypatch.setattr(AIChatEncoder, "heartbeat", property(beat))
     async with serving(tmp_path, answer, heartbeat=0.02) as server:
         made = await js(node, "stream", server)
+        beats = 0
+        beaten.clear()
+        as_demo = await js(node, "demo", server)
     assert [line["delta"] for line in made["lines"][1:3]] == [{"content": "Hello "}, {"content": "world"}]
     assert len(made["lines"]) == 4
+    assert as_demo["answer"]["message"]["content"] == "Hello world"
 
 
 async def test_an_error_in_the_stream_is_thrown_after_the_text_so_far(tmp_path: Path, node: Node) -> None:
@@ -152,7 +156,7 @@ async def test_the_demo_has_answer_citations_thoughts_followups_and_state(tmp_pa
     assert tool == {"title": "convert", "props": {"arguments": {"to": "EUR"}, "output": {"rate": 1}}}
     assert answer["context"]["followup_questions"] == ["And two?"]
     assert answer["context"]["finish_reason"] == "stop"
-    assert answer.get("session_state") is None
+    assert answer["session_state"] == {"token": 7}
 
 
 async def test_a_question_comes_with_its_file(tmp_path: Path, node: Node) -> None:

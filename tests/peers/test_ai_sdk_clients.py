@@ -12,6 +12,7 @@ from typing import Any
 
 import hatch_build
 import pytest
+from heartbeats import Heartbeats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from running_node import Node
@@ -257,6 +258,19 @@ async def test_a_connection_that_is_cut(tmp_path: Path, node: Node, version: str
     assert had.startswith("Hello more ")
     whole = "Hello " + "more " * 40 + "world"
     assert (told["status"], told["text"]) == ("ready", had + whole if version == "ai5" else whole)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_heartbeats_are_invisible(tmp_path: Path, node: Node, version: str) -> None:
+    heartbeats = Heartbeats()
+    async with (
+        serving(tmp_path, app=heartbeats.heard, heartbeat=0.02) as server,
+        client(node, server.url, version, "ask") as task,
+    ):
+        await heartbeats.between(await server.told.next(), "Hello ", "world")
+        told = await task
+    assert (told["status"], told["text"], told.get("error")) == ("ready", "Hello world", None)
+    assert ": ping\n" in told["responses"][0]["body"]
 
 
 @pytest.mark.parametrize(("version", "sent"), SENT)

@@ -13,16 +13,15 @@ from typing import Any
 import hatch_build
 import openai
 import pytest
+from heartbeats import Heartbeats
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 from openai.types.chat import ChatCompletionChunk
 from running_node import Node
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from millstream.errors import ModelError
 from millstream.events import Usage
 from millstream.run import Run
 from millstream.search import Passage
-from millstream.server.app import Millstream
 from serving import CuttingProxy, Server, serving, until, within
 
 PAGE = Path(__file__).parents[2] / "docs" / "clients" / "openai-chat.md"
@@ -380,28 +379,11 @@ async def test_a_client_that_leaves_stops_the_answer(tmp_path: Path, node: Node)
 
 
 async def test_heartbeats_are_invisible(tmp_path: Path, node: Node) -> None:
-    beaten = asyncio.Event()
-
-    def watched(millstream: Millstream) -> ASGIApp:
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            async def sending(message: Message) -> None:
-                await send(message)
-                if message.get("body") == b": ping\n":
-                    beaten.set()
-
-            await millstream.app(scope, receive, sending)
-
-        return app
-
-    async with serving(tmp_path, app=watched, heartbeat=0.02) as server, client_of(server) as client:
+    heartbeats = Heartbeats()
+    async with serving(tmp_path, app=heartbeats.heard, heartbeat=0.02) as server, client_of(server) as client:
         for asked in (chunks_of(client), js(node, server, "stream")):
             asking = asyncio.ensure_future(asked)
-            telling = await server.told.next()
-            for words in ("One. ", "Two."):
-                beaten.clear()
-                await within(beaten.wait())
-                telling.run.write(words)
-            telling.end()
+            await heartbeats.between(await server.told.next(), "One. ", "Two.")
             told = await within(asking)
             chunks = told["chunks"] if isinstance(told, dict) else told
             assert text_of(chunks) == "One. Two."
@@ -459,6 +441,14 @@ async def test_the_models_are_listed(azure: bool, tmp_path: Path, node: Node) ->
     assert models == [each["id"] for each in told["models"]] == ["default", "rag"]
     assert (model.id, model.object, told["model"]["id"]) == ("rag", "model", "default")
     assert caught.value.code == "model_not_found"
+
+
+@FORMS
+async def test_what_there_is_not_is_a_not_found_error_that_says_what_there_is(azure: bool, tmp_path: Path) -> None:
+    async with serving(tmp_path, everything) as server, client_of(server, azure=azure) as client:
+        with pytest.raises(openai.NotFoundError, match=r"POST .*/chat/completions") as caught:
+            await client.embeddings.create(model="ada", input="Why?")
+    assert (caught.value.code, caught.value.type) == ("not-found", "invalid_request_error")
 
 
 # The page.

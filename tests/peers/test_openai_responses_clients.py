@@ -13,6 +13,7 @@ from typing import Any
 import hatch_build
 import openai
 import pytest
+from heartbeats import Heartbeats
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 from openai.types import responses as typed
 from running_node import Node
@@ -101,6 +102,7 @@ async def test_events_are_numbered_in_order_and_each_of_its_own_type(tmp_path: P
     async with serving(tmp_path, everything) as server, client_of(server) as client:
         events = await events_of(client)
     assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert (events[0].type, events[-1].type) == ("response.created", "response.completed")
     kinds = list(dict.fromkeys(type(event) for event in events))
     assert kinds == [
         typed.ResponseCreatedEvent,
@@ -294,6 +296,19 @@ async def test_a_client_whose_connection_is_cut_goes_on_with_the_next_event(tmp_
             assert [event.sequence_number for event in read] == list(range(len(whole)))
             assert text_of(read) == TEXT
             assert [event["sequence_number"] for event in again["events"]] == list(range(after + 1, len(whole)))
+
+
+async def test_heartbeats_are_invisible(tmp_path: Path, node: Node) -> None:
+    heartbeats = Heartbeats()
+    async with serving(tmp_path, app=heartbeats.heard, heartbeat=0.02) as server, client_of(server) as client:
+        for asked in (events_of(client), js(node, server, "stream")):
+            asking = asyncio.ensure_future(asked)
+            await heartbeats.between(await server.told.next(), "One. ", "Two.")
+            told = await within(asking)
+            events = [event.to_dict() for event in told] if isinstance(told, list) else told["events"]
+            assert text_of(events) == "One. Two."
+            assert [event["sequence_number"] for event in events] == list(range(len(events)))
+            assert events[-1]["type"] == "response.completed"
 
 
 # Coming back

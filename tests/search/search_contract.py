@@ -78,6 +78,28 @@ class SearchContract:
     async def test_a_filter_opens_nothing_of_another_owner(self, search: Search) -> None:
         assert await search.search("sabbatical", owner="ann", where=Filter(within=("docs/leave.md",))) == []
 
+    async def test_a_filter_names_documents_by_their_ids(self, search: Search) -> None:
+        passages = await search.search("paid each year", owner="ann")
+        ids = {passage.uri: passage.document_id for passage in passages}
+        for uri, document_id in ids.items():
+            where = Filter(documents=(document_id, "none"))
+            found = await search.search("paid each year", owner="ann", where=where)
+            assert {passage.uri for passage in found} == {uri}
+        both = Filter(documents=tuple(ids.values()) * 20_000)
+        assert len(await search.search("paid each year", owner="ann", where=both)) == len(passages)
+        leave = Filter(documents=(ids["docs/leave.md"],))
+        assert await search.search("holiday", owner="bob", where=leave) == []
+
+    async def test_documents_are_read_from_their_beginnings_in_turn(self, search: Search) -> None:
+        known = [passage for owner in DOCUMENTS for passage in await search.search("paid car holiday", owner=owner)]
+        ids = [passage.document_id for passage in known] + ["none"]
+        first = await search.beginnings(ids, owner="ann", limit=10)
+        assert [passage.uri for passage in first] == ["docs/leave.md", "docs/parking.txt", "docs/pay.md"]
+        assert all(passage.text == DOCUMENTS["ann"][passage.uri.removeprefix("docs/")] for passage in first)
+        assert all((passage.start, passage.score, passage.coverage) == (0, None, None) for passage in first)
+        assert await search.beginnings(ids, owner="ann", limit=2) == first[:2]
+        assert await search.beginnings([], owner="ann", limit=2) == []
+
     async def test_each_half_of_the_search_says_what_it_made_of_a_passage(self, search: Search) -> None:
         passages = await search.search("paid holiday", owner="ann")
         ranks = sorted(passage.lexical.rank for passage in passages if passage.lexical)

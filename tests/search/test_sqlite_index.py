@@ -56,6 +56,21 @@ class TestSqliteIndex(SearchContract):
         await again.close()
 
 
+async def test_the_beginnings_of_long_documents_take_turns(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / f"{name}.txt").write_text(" ".join(f"Sentence {n} of {name} is one of many." for n in range(300)))
+    index = SqliteIndex(tmp_path / "index.db")
+    sync([folder], index)
+    ids = [document.document_id for document in await index.documents(owner="local")]
+    first = await index.beginnings(ids, owner="local", limit=5)
+    await index.close()
+    assert [passage.uri[-5] for passage in first] == ["a", "b", "a", "b", "a"]
+    starts = [passage.start or 0 for passage in first]
+    assert starts[0] == starts[1] == 0 < starts[2] < starts[4]
+
+
 @pytest.mark.parametrize("only", [None, "lexical", "semantic"])
 async def test_the_score_orders_and_the_halves_scores_measure(
     tmp_path: Path, only: Literal["lexical", "semantic"] | None

@@ -130,7 +130,7 @@ async def test_options_are_the_runs(tmp_path: Path) -> None:
         (asked(forwardedProps={"millstream": "chat"}), "must be an object"),
         (asked(forwardedProps={"millstream": {"options": {"temperature": 9}}}), "options.temperature"),
         (asked(forwardedProps={"millstream": {"options": {"colour": 1}}}), "colour"),
-        ([], "must be a JSON object"),
+        ([], "Expected `object`"),
     ],
 )
 async def test_what_cannot_be_understood_is_refused_and_says_what_to_do(tmp_path: Path, body: Any, words: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from starlette.requests import HTTPConnection
 
 from millstream.errors import ModelError
+from millstream.json_body import MAX_DEPTH
 from millstream.run import Run
 from millstream.server.protocols.ai_chat import REQUEST_ID
 from serving import Answered, Server, serving, until, within
@@ -49,6 +50,19 @@ async def test_the_whole_answer(tmp_path: Path) -> None:
     context = {**HEAD, "run_id": answered.headers["millstream-run"], "finish_reason": "stop"}
     state = {"sessionState": {"a": 1}, "session_state": {"a": 1}}
     assert answered.json == {"message": {"role": "assistant", "content": "Hello world"}, "context": context, **state}
+
+
+@pytest.mark.parametrize("path", ["/chat", "/chat/stream"])
+async def test_a_state_goes_back_as_deeply_nested_as_it_may_come(path: str, tmp_path: Path) -> None:
+    state: Any = "s"
+    for _ in range(MAX_DEPTH - 1):  # the request itself is one level
+        state = [state]
+    async with serving(tmp_path, hello) as server:
+        answered = await ask(server, path, sessionState=state)
+        refused = await ask(server, path, sessionState=[state])
+    assert lines(answered)[-1]["session_state"] == state
+    assert (refused.status, refused.json["error"]["code"]) == (400, "invalid-request")
+    assert f"{MAX_DEPTH} arrays and objects" in refused.json["error"]["message"]
 
 
 @pytest.mark.parametrize(("path", "body"), [("/chat/stream", {}), ("/chat", {"stream": True})])
@@ -385,6 +399,17 @@ async def test_a_question_about_the_file_that_comes_with_it(path: str, tmp_path:
     assert b"twenty-seven days" in answered.body
     assert b"[uploads/leave.md]" in answered.body
     assert [document["uri"] for document in stored] == ["uploads/leave.md"]
+
+
+async def test_the_file_is_what_the_question_is_about(tmp_path: Path) -> None:
+    async with serving(tmp_path, embedder="none") as server:
+        server.millstream.answers.clear()
+        other = b"# Paid leave\n\nPaid leave is five days a year at the other company."
+        await server.request("POST", "/api/documents", params={"name": "other.md", "wait": "30"}, data=other)
+        answered = await send(server, form_of(("messages[0].files[0]", LEAVE, "leave.md", "text/markdown")))
+        without = await send(server, form_of())
+    assert answered.json["context"]["data_points"]["citations"] == ["uploads/leave.md"]
+    assert set(without.json["context"]["data_points"]["citations"]) == {"uploads/leave.md", "uploads/other.md"}
 
 
 async def test_files_are_parts_of_their_messages_in_order(tmp_path: Path) -> None:

@@ -205,6 +205,21 @@ async def test_steps_and_the_growing_text_are_told_while_it_is_asked(tmp_path: P
     assert sent[-1]["result"]["structuredContent"]["answer"] == text
 
 
+async def test_no_line_of_a_stream_is_cut_by_a_unicode_line_end_in_it(tmp_path: Path) -> None:
+    """Some clients split lines as Python's str.splitlines does."""
+    text = "One.\x85Two.\u2028Three.\u2029Four."
+
+    async def answer(run: Run) -> None:
+        run.write(text)
+
+    asked = message("tools/call", name="ask", arguments={"question": "Why?"}, _meta={"progressToken": "p"})
+    async with serving(tmp_path, answer) as server:
+        answered = await server.request("POST", "/mcp", json=asked, headers=ACCEPT)
+    sent = [json.loads(line[6:]) for line in answered.body.decode().splitlines() if line.startswith("data: {")]
+    assert sent[0]["params"]["message"] == text
+    assert sent[-1]["result"]["structuredContent"]["answer"] == text
+
+
 async def test_a_run_that_fails_is_the_tools_error_with_what_there_was(tmp_path: Path) -> None:
     async def answer(run: Run) -> None:
         run.write("It co")

@@ -183,6 +183,16 @@ async def test_a_run_of_this_page_goes_on_though_nobody_reads_it_meanwhile(
         assert "stopped" not in page.text
 
 
+async def test_who_asks_for_the_head_alone_does_not_wait_for_the_answer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain, "WAIT_S", 3600)
+    address = await send(server, {"question": "Why?"})
+    telling = await server.told.next()
+    assert (await within(server.request("HEAD", address))).status == 200
+    telling.end()
+
+
 async def test_a_failure_is_told_and_what_was_written_stays(server: Server) -> None:
     address = await send(server, {"question": "Why?"})
     telling = await server.told.next()

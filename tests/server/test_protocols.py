@@ -7,9 +7,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.routing import Mount
 
 from millstream.errors import ConfigurationError, Forbidden
+from millstream.json_body import MAX_DEPTH
 from millstream.server.app import Millstream
 from millstream.server.protocols import protocol_routes
 from millstream.server.settings import Settings
@@ -63,10 +66,85 @@ async def test_nothing_is_received_from_who_is_not_known(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("path", ASKED)
+async def test_what_is_nested_too_deeply_is_refused_before_anything_begins(tmp_path: Path, path: str) -> None:
+    nested = "[" * MAX_DEPTH + "]" * MAX_DEPTH
+    asked = json.dumps({**ASKED[path], "x": "NESTED"}).replace('"NESTED"', nested)
+    headers = {"Content-Type": "application/json"}
+    async with serving(tmp_path) as server:
+        answered = await server.request("POST", path, data=asked, headers=headers)
+        assert server.millstream.supervisor.running == 0
+    assert answered.status == 400
+    assert f"{MAX_DEPTH} arrays and objects".encode() in answered.body
+
+
+@pytest.mark.parametrize("path", ASKED)
 async def test_a_wrong_method_is_told_which_are_right(tmp_path: Path, path: str) -> None:
     async with serving(tmp_path) as server:
         answered = await server.request("PUT", path)
+        head = await server.request("HEAD", path)
     assert (answered.status, answered.headers["Allow"]) == (405, "POST")
+    assert (head.status, head.headers["Allow"]) == (405, "POST")
+
+
+def message_of(path: str, body: bytes) -> str:
+    """What a refusal says, in the shape that the protocol of this path gives it."""
+    if path.startswith("/api/chat"):
+        return body.decode()
+    told = json.loads(body)
+    if path.startswith("/ag-ui"):
+        assert told["type"] == "RUN_ERROR"
+        return str(told["message"])
+    if path.startswith("/mcp"):
+        assert (told["jsonrpc"], told["error"]["data"]["code"]) == ("2.0", "not-found")
+    elif path.startswith("/chat"):
+        assert told["error"]["code"] == "not-found"
+    else:
+        error = {"type": "invalid_request_error", "param": None, "code": "not-found"}
+        assert told["error"] == {**error, "message": told["error"]["message"]}
+    return str(told["error"]["message"])
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("path", "there_is"),
+    [
+        ("/v1", "POST /v1/chat/completions, GET /v1/models, "),
+        ("/v1/embeddings", "GET or DELETE /v1/responses/{response_id}"),
+        ("/v1/models/rag/", "GET /v1/models/{model}"),
+        ("/openai/v1/images/generations", "POST /openai/v1/chat/completions"),
+        (
+            "/openai/deployments/d/embeddings?api-version=2024-10-21",
+            "POST /openai/deployments/{deployment}/chat/completions",
+        ),
+        ("/chat/history", "POST /chat, POST /chat/stream"),
+        ("/api/chat/c", "POST /api/chat, GET /api/chat/{id}/stream, POST /api/chat/{id}/stop"),
+        ("/ag-ui/info", "POST /ag-ui"),
+        ("/mcp/sse", "POST /mcp, POST /mcp/"),
+    ],
+)
+async def test_what_is_not_there_is_refused_in_the_shape_of_the_protocol_whose_path_it_is(
+    tmp_path: Path, path: str, there_is: str, method: str
+) -> None:
+    async with serving(tmp_path) as server:
+        answered = await server.request(method, path)
+    assert (answered.status, answered.headers["cache-control"]) == (404, "no-store")
+    message = message_of(path, answered.body)
+    assert message.startswith(f"There is no {method} {path.partition('?')[0]} here; there are: ")
+    assert there_is in message
+
+
+async def test_what_is_not_there_is_told_below_a_mount_and_a_prefix(tmp_path: Path) -> None:
+    def mounted(millstream: Millstream) -> Starlette:
+        return Starlette(routes=[Mount("/docs", app=millstream.app)])
+
+    async with serving(tmp_path, app=mounted, openai_chat="/x", openai_responses="off") as server:
+        answered = await server.post("/docs/x/v1/embeddings", {})
+        elsewhere = await server.get("/docs/v1/embeddings")
+    assert answered.json["error"]["message"] == (
+        "There is no POST /x/v1/embeddings here; there are: POST /x/v1/chat/completions, GET /x/v1/models, "
+        "GET /x/v1/models/{model}."
+    )
+    assert (elsewhere.status, elsewhere.body) == (404, b"Not found\n")
 
 
 async def test_the_host_header_says_nowhere_to_go(tmp_path: Path) -> None:

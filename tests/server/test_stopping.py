@@ -70,7 +70,9 @@ async def test_the_first_stop_wins_and_after_the_end_stop_changes_nothing(server
     assert (response.json["state"], response.json["message"]["content"]) == ("finished", "Hello")
 
 
-@pytest.mark.parametrize("body", [b'{"seen":"x"}', b'{"seen":1.5}', b'{"saw":1}', b"[", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b'{"seen":"x"}', b'{"seen":1.5}', b'{"saw":1}', b"[", b"\xff", b'{"\xff":1}', b"[" * 9_000]
+)
 async def test_a_stop_that_cannot_be_understood_is_refused_and_stops_nothing(server: Server, body: bytes) -> None:
     async with asking(server, run_id="r1") as reader:
         telling = await server.told.next()

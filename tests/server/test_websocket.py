@@ -187,6 +187,7 @@ async def test_subscriptions_are_bounded(tmp_path: Path) -> None:
         '{"op":"start","id":"","request":{"question":"Why?"}}', '{"op":"start","id":"' + "x" * 65 + '","request":{}}',
         '{"op":"start","id":"a","request":{"question":"Why?","colour":1}}', '{"op":"start","id":"a","request":{}}',
         '{"op":"start","id":"a","request":{"question":' + "[" * 100_000 + "]" * 100_000 + "}}", b"\x00\xff", b"",
+        b'{"op":"start","id":"\xff","request":{}}',
     ],
 )  # fmt: skip
 async def test_a_frame_that_cannot_be_understood_is_refused_and_the_connection_goes_on(

@@ -23,7 +23,7 @@ from millstream.errors import ModelError
 from millstream.models import ChatMessage, ChatModel, Prompt
 from millstream.models.extractive import NOT_FOUND
 from millstream.run import Run
-from millstream.search import Passage, Search
+from millstream.search import EVERYTHING, Filter, Passage, Search
 from millstream.search.fuse import in_turn
 from millstream.search.parts import question_parts
 
@@ -89,7 +89,7 @@ class RagAnswer:
             await self._answer_without(run)
             return
         query = await self._rewrite(run)
-        found = await self._find(run, query, documents)
+        found = await self._look(run, query, documents)
         if not found.sources:
             run.write(NO_ROOM if found.near else NOT_FOUND)
             return
@@ -131,14 +131,37 @@ class RagAnswer:
             step.done(f"Searching for “{query}”", query=query)
             return query
 
-    async def _find(self, run: Run, query: str, documents: int) -> _Found:
+    async def _look(self, run: Run, query: str, documents: int) -> _Found:
+        """In the files of the question alone; in those of the conversation first."""
+        if files := run.attached.to_question:
+            found = await self._find(run, query, _attached_label(len(files)), Filter(documents=files))
+            return found if found.near else await self._read(run, files)
+        if files := run.attached.before:
+            found = await self._find(run, query, _attached_label(len(files)), Filter(documents=files))
+            if found.near:
+                return found
         count = f"{documents:,} documents" if documents > 1 else "1 document"
-        async with run.step("search", f"Searching {count}…") as step:
+        return await self._find(run, query, count, EVERYTHING)
+
+    async def _read(self, run: Run, files: Sequence[str]) -> _Found:
+        """Their beginnings, for a question that has no words of theirs: "Summarise this"."""
+        async with run.step("read", f"Reading {_attached_label(len(files))} from the beginning…") as step:
+            limit = run.options.sources or self._sources
+            first = await self._search.beginnings(files, owner=run.owner, limit=limit * LOOKED_THROUGH)
+            sources = within_budget(joined(first, limit), self._room(run))
+            read = f"Read {len(sources)} passages" if len(sources) > 1 else "Read 1 passage"
+            label = read if sources else _found_label(0, len(first), near=bool(first))
+            step.done(label, hits=[_hit(passage) for passage in sources])
+        return _Found(sources, first, bool(first))
+
+    async def _find(self, run: Run, query: str, what: str, where: Filter) -> _Found:
+        async with run.step("search", f"Searching {what}…") as step:
             begun = time.perf_counter()
             limit = run.options.sources or self._sources
             parts = question_parts(query)
             asked = [query, *parts] if len(parts) > 1 else [query]
-            searches = (self._search.search(one, owner=run.owner, limit=limit * LOOKED_THROUGH) for one in asked)
+            most = limit * LOOKED_THROUGH
+            searches = (self._search.search(one, owner=run.owner, limit=most, where=where) for one in asked)
             found, *of_parts = await asyncio.gather(*searches)
             near = is_near(found[:limit], self._reach)
             every = _distinct(in_turn([found, *of_parts]))
@@ -198,6 +221,10 @@ def _distinct(passages: Sequence[Passage]) -> list[Passage]:
     for passage in passages:
         first.setdefault(passage.source_id, passage)
     return list(first.values())
+
+
+def _attached_label(files: int) -> str:
+    return f"{files} attached files" if files > 1 else "the attached file"
 
 
 def _found_label(sources: int, found: int, near: bool) -> str:

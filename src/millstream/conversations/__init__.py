@@ -35,6 +35,21 @@ def text_of(content: Content) -> str:
     return "\n\n".join(part.text for part in content if isinstance(part, TextPart))
 
 
+class Attached(msgspec.Struct, frozen=True):
+    """The documents, by their ids, that are attached to a question, and to what was said before it."""
+
+    to_question: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+
+
+NOTHING_ATTACHED = Attached()
+
+
+def files_of(content: Content | None) -> list[str]:
+    """The documents, by their ids, that are attached to a message."""
+    return [part.document_id for part in content if isinstance(part, FilePart)] if isinstance(content, list) else []
+
+
 class Feedback(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a person thinks of an answer. `updated` is in milliseconds since the Unix epoch."""
 

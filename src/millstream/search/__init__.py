@@ -1,5 +1,6 @@
 """Search: the passages of the documents that are nearest to a question."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -9,13 +10,15 @@ class Filter(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which documents are looked through; what is left out does not restrict.
 
     `within` names documents, or folders with all below them, by uri; any of them will do. So with `formats` (`pdf`,
-    `markdown`, …). `modified_from` ≤ a document's date < `modified_before`, in milliseconds since 1970.
+    `markdown`, …) and with `documents`, by their ids. `modified_from` ≤ a document's date < `modified_before`, in
+    milliseconds since 1970.
     """
 
     within: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
     modified_from: int | None = None
     modified_before: int | None = None
+    documents: tuple[str, ...] = ()
 
 
 EVERYTHING = Filter()
@@ -72,6 +75,10 @@ class Search(Protocol):
 
         An empty list when no term matches and no meaning is near.
         """
+        ...
+
+    async def beginnings(self, documents: Sequence[str], *, owner: str, limit: int) -> list[Passage]:
+        """How these of `owner`'s documents begin: at most `limit` passages, the first of each, then the second."""
         ...
 
     async def document_count(self, *, owner: str) -> int: ...

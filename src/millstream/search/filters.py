@@ -2,6 +2,8 @@
 
 import sqlite3
 
+import msgspec
+
 from millstream.search import Filter
 
 
@@ -18,6 +20,9 @@ def condition(owner: str, where: Filter) -> tuple[str, tuple[object, ...]]:
     if where.formats:
         parts.append(f"d.format IN ({','.join('?' * len(where.formats))})")
         values += [name.lower() for name in where.formats]
+    if where.documents:
+        parts.append("d.document_id IN (SELECT value FROM json_each(?))")  # there may be more than variables in a query
+        values.append(msgspec.json.encode(where.documents).decode())
     if where.modified_from is not None:
         parts.append("d.modified >= ?")
         numbers.append(where.modified_from)

@@ -24,6 +24,7 @@ from millstream.errors import ConfigurationError, ModelError, NotFound
 from millstream.search import EVERYTHING, Filter, Match, Passage
 from millstream.search.embed import Embedder
 from millstream.search.embed.cache import QueryCache
+from millstream.search.filters import condition
 from millstream.search.fuse import reciprocal_rank_fusion, without_copies
 from millstream.search.lexical import best_matches, coverage
 from millstream.search.query import query_terms
@@ -113,6 +114,13 @@ class SqliteIndex:
         passages = await self._read(lambda connection: self._found(connection, asked, max(RERANKED, limit)))
         return (await self._reranked(query, passages))[:limit]
 
+    async def beginnings(self, documents: Sequence[str], *, owner: str, limit: int) -> list[Passage]:
+        """See `Search.beginnings`."""
+        if not documents:
+            return []
+        where = Filter(documents=tuple(documents))
+        return await self._read(lambda connection: _beginnings(connection, owner, where, limit))
+
     async def document_count(self, *, owner: str) -> int:
         return await self._read(lambda connection: _count(connection, owner))
 
@@ -189,8 +197,8 @@ class SqliteIndex:
             _passage(
                 rows[passage],
                 breaks.get(passage),
-                scores[passage],
-                covered[passage],
+                _short(scores[passage]),
+                round(covered[passage], 3),
                 by_words.get(passage),
                 by_meaning.get(passage),
             )
@@ -334,10 +342,10 @@ def _matches(ranking: Sequence[tuple[int, float]]) -> dict[int, Match]:
 def _passage(
     row: tuple[Any, ...],
     page_break: int | None,
-    score: float,
-    covered: float,
-    lexical: Match | None,
-    semantic: Match | None,
+    score: float | None = None,
+    coverage: float | None = None,
+    lexical: Match | None = None,
+    semantic: Match | None = None,
 ) -> Passage:
     _, n, text, start, end, page_start, page_end, document_id, version, title, uri = row
     return Passage(
@@ -352,8 +360,8 @@ def _passage(
         start=start,
         end=end,
         page_break=page_break,
-        score=_short(score),
-        coverage=round(covered, 3),
+        score=score,
+        coverage=coverage,
         lexical=lexical,
         semantic=semantic,
     )
@@ -361,6 +369,18 @@ def _passage(
 
 def _short(score: float) -> float:
     return float(f"{score:.4g}")  # in a tiny index BM25 gives millionths
+
+
+def _beginnings(connection: sqlite3.Connection, owner: str, where: Filter, limit: int) -> list[Passage]:
+    sql, values = condition(owner, where)
+    read = connection.execute(
+        "SELECT p.id FROM passages AS p JOIN documents AS d ON d.id = p.document "
+        f"WHERE {sql} ORDER BY p.n, d.uri LIMIT ?",
+        (*values, limit),
+    )
+    first = [passage for (passage,) in read]
+    rows, breaks = _rows(connection, first), _page_breaks(connection, first)
+    return [_passage(rows[passage], breaks.get(passage)) for passage in first]
 
 
 def _count(connection: sqlite3.Connection, owner: str) -> int:

@@ -289,7 +289,7 @@ def _routed(settings: Settings) -> ASGIApp:
         app = CORSMiddleware(
             app,
             allow_origins=list(settings.origins),
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["*"],  # other people's clients send headers of their own
             expose_headers=list(_EXPOSED),
         )

@@ -28,6 +28,8 @@ from millstream.server.protocols.endpoint import read_json, refusal_headers, rou
 from millstream.server.settings import Settings
 from millstream.wire.ag_ui import AgUiEncoder, knows_1_0
 
+OWNS = ("/ag-ui",)
+
 
 def refuse(error: MillstreamError) -> Response:
     """The protocol has no body for a refusal: it is the RUN_ERROR that the run would have ended with."""

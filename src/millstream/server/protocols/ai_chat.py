@@ -20,6 +20,8 @@ from millstream.server.protocols.endpoint import Refuse, refusal_headers, route
 from millstream.server.settings import Settings
 from millstream.wire.ai_chat import AIChatEncoder
 
+OWNS = ("/chat",)
+
 # Azure's name for what makes a retried request known as the same one.
 REQUEST_ID = "x-ms-client-request-id"
 

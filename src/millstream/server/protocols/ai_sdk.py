@@ -20,6 +20,7 @@ from millstream.server.protocols.endpoint import read_json, refusal_headers, rou
 from millstream.server.settings import Settings
 from millstream.wire.ai_sdk import AiSdkEncoder
 
+OWNS = ("/api/chat",)
 STREAM_HEADER = {"x-vercel-ai-ui-message-stream": "v1"}
 MAX_CHAT_ID = 256
 # Chats whose answer's end nobody has had; beyond it the oldest can no longer be come back to.
@@ -71,7 +72,8 @@ class Chats:
             self._forget(chat, run_id)
             return Response(status_code=204)
         # The SDK shows nothing of it before the head is there.
-        return _Told(self._answer(request, run_id, withhold=False), lambda: self._forget(chat, run_id))
+        answer = self._answer(request, run_id, withhold=False)
+        return answer if request.method == "HEAD" else _Told(answer, lambda: self._forget(chat, run_id))
 
     async def stop(self, request: Request) -> ASGIApp:
         """Stops the chat's answer, if one is in the making: the SDK's own stop only leaves."""

@@ -68,6 +68,10 @@ class RunAnswer:
         self._headers += [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":  # it asks how the answer would begin, and is no reader
+            await self._send_head(send, self._encoder.media_type, STREAM_HEADERS)
+            await send({"type": "http.response.body", "body": b""})
+            return
         request = Request(scope)
         millstream = millstream_of(request)
         owner = await owner_of(request, millstream.identify)

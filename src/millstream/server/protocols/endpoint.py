@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,13 +12,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from millstream.errors import InputError, MillstreamError
+from millstream.errors import MillstreamError, NotFound
 from millstream.events import encode_json
+from millstream.json_body import decode_body
 from millstream.server.app_of import millstream_of
 from millstream.server.direct import Sending
 from millstream.server.routes.runs import read_body
 
 logger = logging.getLogger("millstream")
+
+_object = msgspec.json.Decoder(dict[str, Any])
 
 # Given the error, the response in the protocol's shape with the right status.
 Refuse = Callable[[MillstreamError], Response]
@@ -26,7 +29,10 @@ Handle = Callable[[Request], Awaitable[ASGIApp]]
 
 
 class Endpoint:
-    """Calls the method's handler and sends what it returns; every error goes through `refuse`."""
+    """Calls the method's handler and sends what it returns; every error goes through `refuse`.
+
+    HEAD is answered by the handler for GET; a server sends no body then.
+    """
 
     def __init__(self, refuse: Refuse, handlers: Mapping[str, Handle]) -> None:
         self.handlers = handlers
@@ -35,7 +41,7 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = Sending(send)
         try:
-            handle = self.handlers.get(scope["method"])
+            handle = self.handlers.get("GET" if scope["method"] == "HEAD" else scope["method"])
             if handle is None:
                 raise _method_not_allowed(scope["method"], self.handlers)
             response = await handle(Request(scope, receive))
@@ -56,22 +62,38 @@ def route(path: str, refuse: Refuse, **handlers: Handle) -> Route:
     return Route(path, Endpoint(refuse, handlers))
 
 
+class _Nothing:
+    """Refuses whatever is asked, and says what there is."""
+
+    def __init__(self, refuse: Refuse, there_is: Sequence[str]) -> None:
+        self._refuse = refuse
+        self._there_is = ", ".join(there_is)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        error = NotFound(f"There is no {scope['method']} {path} here; there are: {self._there_is}.")
+        await self._refuse(error)(scope, receive, send)
+
+
+def nothing_else(base: str, refuse: Refuse, routes: Iterable[Route]) -> list[Route]:
+    """Routes for all that is not served at and below `base`, to be matched after `routes`."""
+    there_is = [
+        f"{' or '.join(route.endpoint.handlers)} {route.path_format}"
+        for route in routes
+        if isinstance(route.endpoint, Endpoint) and f"{route.path}/".startswith(f"{base}/")
+    ]
+    nothing = _Nothing(refuse, there_is)
+    return [Route(base, nothing), Route(f"{base}/{{path:path}}", nothing)]
+
+
 async def read_json(request: Request) -> dict[str, Any]:
     """The request's body, which must be a JSON object. Raises InputError, TooLarge."""
     return json_object(await read_body(request, millstream_of(request).settings.max_body_bytes))
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Raises InputError when the body is not a JSON object."""
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The request body is not JSON: {error}.") from error
-    except RecursionError as error:
-        raise InputError("The request body is nested too deeply.") from error
-    if not isinstance(value, dict):
-        raise InputError("The request body must be a JSON object.")
-    return value
+    """Raises InputError when the body is not a JSON object, or nested too deeply."""
+    return decode_body(body, _object)
 
 
 class Refusal(MillstreamError):
@@ -91,9 +113,10 @@ def refusal_headers(error: MillstreamError) -> dict[str, str]:
     return headers
 
 
-def _method_not_allowed(method: str, methods: Iterable[str]) -> MillstreamError:
+def _method_not_allowed(method: str, methods: Collection[str]) -> MillstreamError:
     message = f"{method} is not for this address; use {' or '.join(methods)}."
-    return Refusal(message, "method-not-allowed", 405, {"Allow": ", ".join(methods)})
+    allowed = [*methods, *(["HEAD"] if "GET" in methods else [])]
+    return Refusal(message, "method-not-allowed", 405, {"Allow": ", ".join(allowed)})
 
 
 def _as_refusal(error: Exception) -> MillstreamError:

@@ -19,6 +19,8 @@ from millstream.server.protocols.endpoint import Refusal, json_object, refusal_h
 from millstream.server.routes.runs import read_body
 from millstream.server.settings import Settings
 
+OWNS = ("/mcp",)
+
 # JSON-RPC 2.0, section 5.1: what is not a request; our other refusals are the server's own.
 _INVALID_REQUEST = -32600
 _REFUSED = -32000
@@ -39,7 +41,7 @@ async def handle(request: Request) -> ASGIApp:
         raise Refusal("Send the message as application/json.", "unsupported-media-type", 415)
     body = await read_body(request, millstream_of(request).settings.max_body_bytes)
     message = json_object(body)
-    exchange = await asyncio.to_thread(import_module, "millstream.server.mcp_exchange")
+    exchange = await asyncio.to_thread(import_module, "millstream.server.mcp.exchange")
     answer: ASGIApp = await exchange.answer(request, message, body)
     return answer
 

@@ -19,6 +19,7 @@ from millstream.server.routes.status import answers_json
 from millstream.server.settings import Settings
 from millstream.wire.openai_chat import Dialect, OpenAIChatEncoder
 
+OWNS = ("/v1", "/openai")
 _refuse_as_azure = partial(refuse, azure=True)
 
 

@@ -18,6 +18,7 @@ from millstream.server.protocols.openai_responses_request import responses_reque
 from millstream.server.settings import Settings
 from millstream.wire.openai_responses import RESPONSE_ID, OpenAIResponsesEncoder
 
+OWNS = ("/v1", "/openai")
 _NUMBER = re.compile(r"[0-9]{1,15}\Z")
 
 

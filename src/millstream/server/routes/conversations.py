@@ -15,6 +15,7 @@ from millstream.conversations.export import as_markdown
 from millstream.conversations.match import WORD
 from millstream.errors import InputError, NotFound
 from millstream.events import encode_json
+from millstream.json_body import decode_body
 from millstream.server.app_of import millstream_of
 from millstream.server.identity import owner_of
 from millstream.server.routes.runs import read_body
@@ -178,10 +179,7 @@ async def _rate(request: Request, feedback: Feedback | None) -> None:
 
 async def _body(request: Request, kind: type[T]) -> T:
     body = await read_body(request, millstream_of(request).settings.max_body_bytes)
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The request is not valid: {error}.") from error
+    return decode_body(body, msgspec.json.Decoder(kind))
 
 
 def _limit(request: Request) -> int:

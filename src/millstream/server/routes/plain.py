@@ -44,7 +44,8 @@ async def show(request: Request) -> Response:
         owner = await owner_of(request, millstream.identify)
         conversation_id = request.query_params.get("conversation_id")
         if conversation_id is not None:
-            head, messages = await _answered(millstream.supervisor, owner, conversation_id)
+            wait_s = 0 if request.method == "HEAD" else WAIT_S
+            head, messages = await _answered(millstream.supervisor, owner, conversation_id, wait_s)
             chosen_id = request.query_params.get("message_id", head.chosen_id)
             head = msgspec.structs.replace(head, chosen_id=chosen_id)
             return await asyncio.to_thread(conversation_page, head, messages, answers_json(millstream))
@@ -94,15 +95,15 @@ async def passage(request: Request) -> Response:
 
 
 async def _answered(
-    supervisor: Supervisor, owner: str, conversation_id: str
+    supervisor: Supervisor, owner: str, conversation_id: str, wait_s: float
 ) -> tuple[ConversationHead, Sequence[StoredMessage]]:
-    """The conversation, once its newest answer has ended or `WAIT_S` have passed."""
+    """The conversation, once its newest answer has ended or `wait_s` have passed."""
     head, messages = await supervisor.conversation(owner, conversation_id)
     snapshot = messages[-1].snapshot if messages else None
     if snapshot is None or snapshot.state != "running":
         return head, messages
     with contextlib.suppress(TimeoutError, Cut, MillstreamError):
-        async with asyncio.timeout(WAIT_S), supervisor.follow(snapshot.run_id, owner, snapshot.seq) as follower:
+        async with asyncio.timeout(wait_s), supervisor.follow(snapshot.run_id, owner, snapshot.seq) as follower:
             while await follower.read() is not None:
                 pass
     return await supervisor.conversation(owner, conversation_id)

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from millstream.errors import InputError, TooLarge
 from millstream.events import encode_json
 from millstream.follower import Follower
+from millstream.json_body import decode_body
 from millstream.request import RunRequest, parse_request
 from millstream.server.app_of import millstream_of
 from millstream.server.bounds import within_bounds
@@ -113,6 +114,9 @@ class StopRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seen: int | None = None
 
 
+_stop = msgspec.json.Decoder(StopRequest)
+
+
 async def snapshot(request: Request) -> Response:
     millstream = millstream_of(request)
     owner = await owner_of(request, millstream.identify)
@@ -123,12 +127,7 @@ async def snapshot(request: Request) -> Response:
 async def stop(request: Request) -> Response:
     millstream = millstream_of(request)
     body = await read_body(request, millstream.settings.max_body_bytes)
-    seen = None
-    if body.strip():
-        try:
-            seen = msgspec.json.decode(body, type=StopRequest).seen
-        except msgspec.DecodeError as error:
-            raise InputError(f"The request is not valid: {error}.") from error
+    seen = decode_body(body, _stop).seen if body.strip() else None
     owner = await owner_of(request, millstream.identify)
     found = await millstream.supervisor.stop(request.path_params["run_id"], owner, seen)
     return Response(encode_json(found), 200, {"Cache-Control": "no-store"}, "application/json")

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from millstream.errors import InputError, MillstreamError
 from millstream.events import encode_json
 from millstream.follower import Cut
+from millstream.json_body import decode_body
 from millstream.request import request_from
 from millstream.server.app_of import millstream_of
 from millstream.server.bounds import within_bounds
@@ -88,12 +89,7 @@ class Session:
     async def _handle(self, frame: bytes) -> None:
         name: str | None = None
         try:
-            try:
-                op = _decoder.decode(frame)
-            except msgspec.DecodeError as error:
-                raise InputError(f"The frame is not valid: {error}.") from error
-            except RecursionError as error:
-                raise InputError("The frame is nested too deeply.") from error
+            op = decode_body(frame, _decoder)
             if isinstance(op, Auth):
                 self._authorize(op.token)
                 return

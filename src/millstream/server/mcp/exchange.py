@@ -5,21 +5,22 @@ Nothing outlives the exchange, so any process can answer any message. One except
 with everything, and the asking in progress is found by it, in the process that is at it.
 """
 
-import contextlib
 import uuid
 from collections.abc import MutableMapping
 from typing import Any
 
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from millstream import __version__
-from millstream.errors import NotFound
+from millstream.events import escape_line_ends
 from millstream.server.app_of import millstream_of
 from millstream.server.identity import owner_of
-from millstream.server.mcp_tools import ASKING, asking_key, call_tool, list_tools
+from millstream.server.mcp import asking
+from millstream.server.mcp.tools import call_tool, list_tools
 
 _SESSION_HEADER = b"mcp-session-id"
 
@@ -49,24 +50,18 @@ async def answer(request: Request, message: dict[str, Any], body: bytes) -> ASGI
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         manager = StreamableHTTPSessionManager(_server, stateless=True, max_request_body_size=limit)
         async with manager.run():
-            await manager.handle_request(scope, _again(body, receive), _naming(send, named))
+            await manager.handle_request(scope, _again(body, receive), _sending(send, named))
 
     return respond
 
 
 async def _cancel(request: Request, message: dict[str, Any]) -> None:
-    """Stops the run of the asking that is cancelled. The client awaits no answer to it any more."""
+    """Stops what is asked by the request that the message cancels. The client awaits no answer to it any more."""
     params = message.get("params")
     request_id = params.get("requestId") if isinstance(params, dict) else None
-    if not isinstance(request_id, str | int):
-        return
-    millstream = millstream_of(request)
-    owner = await owner_of(request, millstream.identify)
-    asking = ASKING.get(asking_key(request, owner, request_id))
-    if asking is not None:
-        asking.is_cancelled = True
-        with contextlib.suppress(NotFound):  # it has not begun; it will be stopped when it does
-            await millstream.supervisor.stop(asking.run_id, owner)
+    if isinstance(request_id, str | int):
+        owner = await owner_of(request, millstream_of(request).identify)
+        await asking.cancel(request, owner, request_id)
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
@@ -79,10 +74,20 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return receiving
 
 
-def _naming(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
+def _sending(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
+    """`send` that adds these headers, and leaves no raw Unicode line end in a stream: some clients split it there.
+
+    The package writes whole frames, so no character is cut in two.
+    """
+    is_stream = False
+
     async def sending(message: MutableMapping[str, Any]) -> None:
+        nonlocal is_stream
         if message["type"] == "http.response.start":
+            is_stream = Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream")
             message = {**message, "headers": [*message["headers"], *headers]}
+        elif is_stream:
+            message = {**message, "body": escape_line_ends(message.get("body", b""))}
         await send(message)
 
-    return sending if headers else send
+    return sending
