@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from millstream.database import Database
+from millstream import database
+from millstream.database import Database, connect
 from millstream.errors import ConfigurationError, Unavailable
 
 NOTES = "CREATE TABLE notes (text TEXT NOT NULL UNIQUE);"
@@ -144,10 +145,24 @@ def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> None:
 OPEN = """
 import asyncio, sys
 from pathlib import Path
-from millstream.database import Database
+from millstream import database
+from millstream.database import Database, connect
 sys.stdin.readline()
 asyncio.run(Database(Path(sys.argv[1]), tuple(sys.argv[2:])).close())
 """
+
+
+def test_a_file_that_cannot_be_written_is_refused_with_a_way_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(path: Path) -> sqlite3.Connection:  # root may write whatever its permissions are
+        connection = connect(path)
+        connection.execute("PRAGMA query_only=ON")
+        return connection
+
+    monkeypatch.setattr(database, "connect", read_only)
+    with pytest.raises(ConfigurationError, match=r"a\.db cannot be written.*MILLSTREAM_DATA"):
+        Database(tmp_path / "a.db", ())
 
 
 def test_processes_that_open_a_new_file_at_once_migrate_it_once(tmp_path: Path) -> None:

@@ -68,6 +68,23 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def check_writable(connection: sqlite3.Connection, name: str) -> None:
+    """SQLite opens a file that it may not write for reading, and says so only later.
+
+    Raises ConfigurationError. Another process that is writing is waited for.
+    """
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if "readonly" not in str(error):
+            raise
+        raise ConfigurationError(
+            f"{name} cannot be written. It may belong to another user, as after a start as root: change its owner, or "
+            "choose another folder with MILLSTREAM_DATA."
+        ) from error
+    connection.execute("ROLLBACK")
+
+
 def migrate(connection: sqlite3.Connection, name: str, migrations: Sequence[str]) -> None:
     """Creates the tables of the file called `name` or brings them up to date, all or nothing.
 
@@ -123,6 +140,7 @@ class Database:
         connection = self._connect()
         try:
             migrate(connection, path.name, migrations)
+            check_writable(connection, path.name)
         except BaseException:
             connection.close()
             raise

@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import functools
+import json
 import shutil
 import socket
 import ssl
@@ -32,7 +33,7 @@ from model_contract import (
 
 from millstream.models import ChatModel, Finish, ModelOptions, Reasoning, Text, TokenUsage
 from millstream.models.endpoint import azure_endpoint, openai_endpoint
-from millstream.models.openai import OpenAIModel, retry_after_s
+from millstream.models.openai import OpenAIModel, error_detail, retry_after_s
 from millstream.models.script import CountTokens, Delay, End, RateLimited, Refused, SayReasoning, SayText, Script, Stall
 from millstream.models.timeouts import Timeouts
 from millstream.testing import Dialect, ModelServer
@@ -466,7 +467,7 @@ async def test_retry_after_of_a_rate_limit_over_the_wire() -> None:
         ({"retry-after-ms": "250", "retry-after": "3"}, 0.25),
         ({"retry-after-ms": "soon", "retry-after": "3"}, 3),
         ({"retry-after": "Sun, 22 Nov 2026 12:00:30 GMT"}, 30),
-        ({"retry-after": "Sun, 22 Nov 2026 11:00:00 GMT"}, 0),
+        ({"retry-after": "Sun, 22 Nov 2026 11:00:00 GMT"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "-4"}, None),
         ({"retry-after": "tomorrow"}, None),
@@ -474,6 +475,22 @@ async def test_retry_after_of_a_rate_limit_over_the_wire() -> None:
 )
 def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after_s(headers, datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"detail": "Not Found"}, "Not Found"),
+        ({"detail": [{"loc": ["body", "messages"], "msg": "Field required", "type": "missing"}]},
+         "body.messages: Field required"),
+        ({"detail": [5]}, None),
+        ([{"error": {"message": "API key not valid.", "code": 400}}], "API key not valid."),
+        ([], None),
+        (5, None),
+    ],
+)  # fmt: skip
+def test_what_an_error_body_says_is_found_in_many_shapes(body: object, said: str | None) -> None:
+    assert error_detail(json.dumps(body).encode()).message == said
 
 
 @asynccontextmanager

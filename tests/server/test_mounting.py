@@ -3,14 +3,14 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 import uvicorn
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Request, Response
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import Mount
@@ -195,3 +195,32 @@ async def test_several_workers_are_a_clear_error_that_names_the_way_on(tmp_path:
         process.terminate()
         await asyncio.wait_for(process.communicate(), 30)
     assert b"there is one server process" in said
+
+
+async def test_a_client_that_leaves_a_whole_answer_is_no_fault_for_the_hosts_middleware(tmp_path: Path) -> None:
+    begun, ended = asyncio.Event(), asyncio.Queue[object]()
+
+    async def answer(run: Run) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    stream = Millstream(data=tmp_path, model="extractive", embedder="none", when_unread="stop")
+    stream.answer(answer)
+    app = FastAPI(lifespan=stream.lifespan)
+    app.mount("/chat", stream.app)
+
+    @app.middleware("http")
+    async def watching(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        try:
+            response = await call_next(request)
+        except Exception as error:
+            await ended.put(error)
+            raise
+        await ended.put(response.status_code)
+        return response
+
+    async with hosted(app) as url, aiohttp.ClientSession() as leaving:
+        asking = asyncio.create_task(ask(leaving, f"{url}/chat"))
+        await within(begun.wait())
+        asking.cancel()
+        assert await within(ended.get()) == 499

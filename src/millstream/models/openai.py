@@ -297,7 +297,13 @@ def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> fl
         return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - (now or datetime.now(UTC))).total_seconds())
+    seconds = (when - (now or datetime.now(UTC))).total_seconds()
+    return seconds if seconds > 0 else None  # its clock is behind ours: nothing can be told from it
+
+
+class _Invalid(msgspec.Struct):
+    loc: list[str | int] = []
+    msg: str = ""
 
 
 class _ErrorBody(msgspec.Struct):
@@ -306,16 +312,31 @@ class _ErrorBody(msgspec.Struct):
     detail: Any = None
 
 
+_error_body = msgspec.json.Decoder(_ErrorBody | list[_ErrorBody])
+
+
 def error_detail(body: bytes) -> ErrorDetail:
-    """What an error body says, in the shapes of OpenAI, Azure, API gateways and FastAPI."""
+    """What an error body says, in the shapes of OpenAI, Azure, Google (in a list), API gateways and FastAPI."""
     try:
-        parsed = msgspec.json.decode(body, type=_ErrorBody)
+        parsed = _error_body.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ErrorDetail()
+    if isinstance(parsed, list):
+        parsed = parsed[0] if parsed else _ErrorBody()
     if isinstance(parsed.error, ErrorDetail):
         return parsed.error
-    detail = parsed.detail if isinstance(parsed.detail, str) else None
-    return ErrorDetail(message=parsed.error or parsed.message or detail)
+    return ErrorDetail(message=parsed.error or parsed.message or _invalid(parsed.detail))
+
+
+def _invalid(detail: object) -> str | None:
+    """FastAPI's `detail`: words, or what is wrong with each field (`{"loc": ["body", "messages"], "msg": "…"}`)."""
+    if isinstance(detail, str):
+        return detail
+    try:
+        fields = msgspec.convert(detail, list[_Invalid])
+    except msgspec.ValidationError:
+        return None
+    return "; ".join(f"{'.'.join(map(str, field.loc))}: {field.msg}" for field in fields) or None
 
 
 def reason_for(error: BaseException) -> str:

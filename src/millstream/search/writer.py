@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 import msgspec
 
-from millstream.database import connect
+from millstream.database import check_writable, connect
 from millstream.documents import Document
 from millstream.documents.folders import printable
 from millstream.documents.split import Chunk
@@ -85,6 +85,7 @@ class IndexWriter:
 
     def __enter__(self) -> Self:
         try:
+            check_writable(self._lock, self._path.with_suffix(".lock").name)
             self._lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError:
             self._lock.close()
@@ -92,6 +93,11 @@ class IndexWriter:
                 "Another sync is writing this index. Wait until it has finished, then sync again.", code="sync-running"
             ) from None
         self._connection = connect(self._path)
+        try:
+            check_writable(self._connection, self._path.name)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         self._remove_leftovers()
         return self
 

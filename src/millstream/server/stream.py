@@ -17,6 +17,9 @@ STREAM_HEADERS = [(b"cache-control", b"no-cache, no-transform"), (b"x-accel-buff
 
 JSON_HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 
+# Nobody reads it, but layers of a host's application take an answer without a beginning for a fault. As nginx's status.
+CLIENT_GONE = Response(status_code=499)
+
 
 class Reader:
     """The client's side of one stream: whether it is still there, and how long it has been sent nothing."""
@@ -119,6 +122,8 @@ async def send_whole(
     try:
         while (frames := await follower.read()) is not None:
             if reader.gone:
+                if not committed:
+                    await CLIENT_GONE(scope, receive, send)
                 return
             fold.add_frames(frames)
             if reader.silent:

@@ -20,7 +20,7 @@ from millstream.server.app_of import millstream_of
 from millstream.server.bounds import within_bounds
 from millstream.server.identity import owner_of
 from millstream.server.protocols.endpoint import Refuse
-from millstream.server.stream import STREAM_HEADERS, Reader
+from millstream.server.stream import CLIENT_GONE, STREAM_HEADERS, Reader
 from millstream.wire.encoder import Encoder
 
 JSON_CACHE = [(b"cache-control", b"no-store")]
@@ -101,6 +101,8 @@ class RunAnswer:
         committed = False
         async for events in batches:
             if reader.gone:
+                if not committed:
+                    await CLIENT_GONE(scope, receive, send)
                 return
             body = b"" if events else encoder.heartbeat
             visible = committed or not events or not self._withhold
@@ -138,6 +140,8 @@ class RunAnswer:
         failed: RunFailed | None = None
         async for events in batches:
             if reader.gone:
+                if not committed:
+                    await CLIENT_GONE(scope, receive, send)
                 return
             for event in events:
                 self._encoder.encode(event)
