@@ -82,7 +82,7 @@ def check_writable(connection: sqlite3.Connection, name: str) -> None:
             f"{name} cannot be written. It may belong to another user, as after a start as root: change its owner, or "
             "choose another folder with MILLSTREAM_DATA."
         ) from error
-    connection.execute("ROLLBACK")
+    connection.execute("COMMIT")
 
 
 def migrate(connection: sqlite3.Connection, name: str, migrations: Sequence[str]) -> None:
