@@ -200,6 +200,34 @@ async def test_a_renamed_file_keeps_its_id_and_is_not_read_again(index: SqliteIn
     assert await index.search("pay", owner="local") == []
 
 
+async def test_a_renamed_folder_keeps_its_documents(index: SqliteIndex, folder: Path, tmp_path: Path) -> None:
+    (folder / "twin.md").write_bytes((folder / "leave.md").read_bytes())
+    sync([folder], index)
+    before = {document.document_id for document in await index.documents(owner="local")}
+    (tmp_path / folder.name).rename(tmp_path / "papers")
+    with NoReading() as pool:
+        report = sync([tmp_path / "papers"], index, pool=pool)
+    assert (counts(report), report.renamed) == ((0, 0, 0, 0), 4)
+    after = await index.documents(owner="local")
+    assert {document.document_id for document in after} == before
+    assert all(document.uri.startswith("papers/") for document in after)
+
+
+async def test_a_copy_of_a_file_elsewhere_is_another_document(index: SqliteIndex, folder: Path, tmp_path: Path) -> None:
+    sync([folder], index)
+    (tmp_path / "copies").mkdir()
+    (tmp_path / "copies" / "leave.md").write_bytes((folder / "leave.md").read_bytes())
+    assert counts(sync([tmp_path / "copies"], index)) == (1, 0, 0, 0)
+    assert len(await index.documents(owner="local")) == 4
+
+
+async def test_a_file_that_is_named_itself_stays_below_its_folder(index: SqliteIndex, folder: Path) -> None:
+    sync([folder], index)
+    (folder / "leave.md").write_text("# Leave\n\nThirty days.")
+    sync([folder / "leave.md"], index)
+    assert await uris(index) == ["docs/deep/pay.txt", "docs/leave.md", "docs/plan.pdf"]
+
+
 async def test_a_new_file_in_the_place_of_a_renamed_one_is_another_document(index: SqliteIndex, folder: Path) -> None:
     sync([folder], index)
     (folder / "leave.md").rename(folder / "holiday.md")

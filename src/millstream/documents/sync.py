@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import stat
 import time
 from collections import defaultdict, deque
@@ -14,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from millstream.documents import Document, UnreadableDocument
-from millstream.documents.folders import File, Listing, Root, expand, is_settled, list_files, printable
+from millstream.documents.folders import File, Listing, Root, expand, is_settled, list_files, path_of, printable
 from millstream.documents.formats import title_from_name
 from millstream.documents.limits import Limits
 from millstream.documents.pool import ReaderPool, Readers
@@ -163,9 +164,10 @@ class _Sync:
         self._known = self._writer.known(self._owner)
         listing = list_files(roots, without=data_folder, indexed=self._known.keys())
         self._report.ignored = listing.ignored
+        self._absent = self._writer.absent(self._owner)
+        self._keep_uris(listing)
         self._total = len(listing.files)
         self._bytes_total = sum(file.size for file in listing.files.values())
-        self._absent = self._writer.absent(self._owner)
         self._gone = self._without_file(listing, self._known)
         for _, uri, reason in listing.unlisted:
             self._report.failed.append(Failure(uri, reason))
@@ -257,10 +259,23 @@ class _Sync:
         self._report.unchanged += 1
         return _Decided("unchanged")
 
+    def _keep_uris(self, listing: Listing) -> None:
+        """A file that is named itself stays below the folder that it was indexed with."""
+        for location, file in listing.files.items():
+            held = self._known.get(location) or self._absent.get(location)
+            if file.is_named and held is not None:
+                listing.files[location] = msgspec.structs.replace(file, uri=held.uri)
+
     def _moved(self, version: str) -> tuple[str, Known] | None:
         """A document whose file is gone and whose content was this one's: the file has another name now."""
-        candidates = self._gone.get(version)
-        return candidates.pop() if candidates else None
+        if candidates := self._gone.get(version):
+            return candidates.pop()
+        elsewhere = self._elsewhere.get(version)
+        while elsewhere:
+            location = elsewhere.pop()
+            if not os.path.lexists(path_of(location)):
+                return location, self._known[location]
+        return None
 
     def _renamed(self, file: File, moved: tuple[str, Known], stamp: str) -> _Decided:
         location, known = moved
@@ -298,12 +313,19 @@ class _Sync:
         return self._stamp(file) if file.status and is_settled(file.status, self._looked_ns) else ""
 
     def _without_file(self, listing: Listing, known: dict[str, Known]) -> dict[str, list[tuple[str, Known]]]:
-        """Version → the documents that have lost their file."""
+        """Version → the documents that have lost their file. Of those outside of the listing nobody knows yet whether
+        they have: a folder may have been renamed.
+        """
         self._looked_ns = time.time_ns()
+        self._elsewhere: dict[str, list[str]] = defaultdict(list)
         gone: dict[str, list[tuple[str, Known]]] = defaultdict(list)
         for location, document in known.items():
-            if location not in listing.files and listing.covers(location):
+            if location in listing.files:
+                continue
+            if listing.covers(location):
                 gone[document.version].append((location, document))
+            else:
+                self._elsewhere[document.version].append(location)
         return gone
 
     def _remove(self, listing: Listing) -> None:
