@@ -160,6 +160,7 @@ class TestWorkbook:
             (datetime.datetime(2024, 5, 1), "dd/mm/yyyy", "2024-05-01"),
             (datetime.datetime(2024, 5, 1, 9, 30), "General", "2024-05-01 09:30"),
             (12345678901234567890, "General", "1.23456789012346e+19"),
+            (1.5, "0." + "0" * 1000, "1.5"),
         ],
     )
     def test_cells_are_written_as_the_sheet_shows_them(self, value: object, number_format: str, text: str) -> None:

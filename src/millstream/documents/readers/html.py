@@ -10,7 +10,7 @@ from millstream.documents.encoding import decode_text
 from millstream.documents.readers.rows import one_line, piped
 
 _DECLARED = re.compile(
-    rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml[^>]+encoding\s*=\s*["']([\w.:-]+)""", re.I
+    rb"""<meta[^<>]+charset\s*=\s*(?:["']\s*)?([\w.:-]+)|<\?xml[^<>]+encoding\s*=\s*["']([\w.:-]+)""", re.I
 )
 _NOT_CONTENT = (
     "script, style, noscript, template, svg, iframe, object, nav, button, select, form [type=hidden], dialog, "

@@ -19,7 +19,7 @@ from millstream.documents.readers.ruled import Table, find_tables
 # PDFium is not thread-safe: https://pypdfium2.readthedocs.io/en/stable/python_api.html
 _PDFIUM = threading.Lock()
 
-_HYPHEN_AT_LINE_END = re.compile("(\\w+)[\ufffe\x02](\\w*)")  # as PDFium gives it, the line end itself is gone
+_HYPHEN_AT_LINE_END = re.compile("\\b(\\w+)[\ufffe\x02](\\w*)")  # as PDFium gives it, the line end itself is gone
 _WORD = re.compile(r"\w+")
 _DIGITS = re.compile(r"\d+")
 _PAGE_NUMBER = re.compile(r"(?:page\s*)?#(?:\s*(?:/|of)\s*#)?", re.IGNORECASE)

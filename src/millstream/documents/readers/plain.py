@@ -7,7 +7,7 @@ from millstream.documents.encoding import decode_text
 
 _FRONT_MATTER = re.compile(r"---\n.*?\n(?:---|\.\.\.)\n", re.DOTALL)
 _FENCE = re.compile(r"^ {0,3}(```|~~~).*?(?:^ {0,3}\1|\Z)", re.DOTALL | re.MULTILINE)
-_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$", re.MULTILINE)
+_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(\S[^\n]{0,999})", re.MULTILINE)
 _INLINE_MARKUP = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)|[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}")
 
 
@@ -20,4 +20,5 @@ def read_markdown(source: Source) -> Document:
     text = decode_text(source.data)
     front_matter = _FRONT_MATTER.match(text)
     heading = _HEADING.search(_FENCE.sub("", text[front_matter.end() :] if front_matter else text))
-    return Document(_INLINE_MARKUP.sub(r"\1", heading[1]).strip() if heading else "", text)
+    words = heading[1].rstrip().rstrip("#") if heading else ""
+    return Document(_INLINE_MARKUP.sub(r"\1", words).strip(), text)
