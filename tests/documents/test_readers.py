@@ -236,11 +236,16 @@ class TestJson:
     def test_each_line_of_json_lines_is_a_record(self) -> None:
         assert read('{"a": 1}\n\n{"a": 2}\n', "a.jsonl").text == "a: 1\n\na: 2"
 
+    def test_a_bad_line_does_not_keep_the_others_away(self) -> None:
+        document = read('{"a": 1}\n{"a"\n\n{"a": 2}\n{\n{"a": 3}', "a.jsonl")
+        assert document.text == "a: 1\n\na: 2\n\na: 3"
+        assert document.remark.startswith("2 of its 5 lines could not be read. Line 2 is not JSON: ")
+
     @pytest.mark.parametrize(
         ("data", "name", "reason"),
         [
             ('{"a": ', "a.json", "line 1, column"),
-            ('{"a": 1}\n{"a"', "a.jsonl", "Line 2 is not JSON"),
+            ('{\n"a": 1\n}', "a.jsonl", "Line 1 is not JSON"),
             ("[" * 100_000 + "]" * 100_000, "a.json", "nested too deeply"),
         ],
     )
