@@ -1,7 +1,7 @@
 import datetime
 
 import pytest
-from office_files import make_bomb, make_docx, make_pptx, make_xlsx
+from office_files import make_bomb, make_docx, make_docx_of, make_pptx, make_xlsx
 from pdf_files import line, make_drawn_pdf, make_pdf, words
 
 from millstream.documents import Document, Source, UnreadableDocument, UnsupportedDocument, formats
@@ -111,6 +111,50 @@ class TestWord:
         table.cell(1, 0).merge(table.cell(2, 0)).text = "left"
         table.cell(1, 1).text, table.cell(2, 1).text = "upper", "lower"
         assert read(saved(word), "a.docx").text == "Both\n| left | upper |\n| left | lower |"
+
+    def test_content_controls_are_read_in_their_place(self) -> None:
+        def control(content: str, properties: str = "") -> str:
+            return f"<w:sdt><w:sdtPr>{properties}</w:sdtPr><w:sdtContent>{content}</w:sdtContent></w:sdt>"
+
+        def paragraph(words: str) -> str:
+            return f"<w:p>{run(words)}</w:p>"
+
+        def run(words: str) -> str:
+            return f"<w:r><w:t>{words}</w:t></w:r>"
+
+        def cell(content: str, properties: str = "") -> str:
+            return f"<w:tc><w:tcPr>{properties}</w:tcPr>{content}</w:tc>"
+
+        down, on = '<w:vMerge w:val="restart"/>', "<w:vMerge/>"
+        contents = '<w:docPartObj><w:docPartGallery w:val="Table of Contents"/></w:docPartObj>'
+        data = make_docx_of(
+            paragraph("First.")
+            + control(paragraph("Contents ... 1"), contents)
+            + control(paragraph("Second.") + control(f"<w:p>{run('Third, ')}{control(run('inline.'))}</w:p>"))
+            + "<w:tbl><w:tblPr/><w:tblGrid><w:gridCol/><w:gridCol/></w:tblGrid>"
+            + f"<w:tr>{cell(paragraph('Plan'))}{control(cell(paragraph('Cost')))}</w:tr>"
+            + control(
+                f"<w:tr>{cell(paragraph('Basic'), down)}{cell(control(paragraph('12')))}</w:tr>"
+                f"<w:tr>{control(cell(paragraph(''), on))}{cell(paragraph('30'))}</w:tr>"
+            )
+            + "</w:tbl>"
+            + control("<w:tbl><w:tr>" + cell(paragraph("Last.")) + "</w:tr></w:tbl>")
+        )
+        assert read(data, "a.docx").text == (
+            "First.\n\nSecond.\n\nThird, inline.\n\n| Plan | Cost |\n| Basic | 12 |\n| Basic | 30 |\n\nLast."
+        )
+
+    def test_a_cell_that_spans_columns_is_one(self) -> None:
+        import docx
+        from office_files import saved
+
+        word = docx.Document()
+        table = word.add_table(3, 3)
+        for column, letter in enumerate("abc"):
+            table.cell(0, column).text = letter
+        table.cell(1, 0).merge(table.cell(2, 1)).text = "square"
+        table.cell(1, 2).text, table.cell(2, 2).text = "d", "e"
+        assert read(saved(word), "a.docx").text == "| a | b | c |\n| square | d |\n| square | e |"
 
 
 class TestSlides:
