@@ -6,6 +6,7 @@ from pdf_files import line, make_drawn_pdf, make_pdf, words
 
 from millstream.documents import Document, Source, UnreadableDocument, UnsupportedDocument, formats
 from millstream.documents.limits import Limits
+from millstream.documents.readers.rows import records
 from millstream.documents.readers.workbook import shown
 from millstream.documents.split import split
 
@@ -227,6 +228,21 @@ class TestDelimited:
 
     def test_numbers_are_no_header(self) -> None:
         assert read("1,2\n3,4\n", "a.csv").text == "1; 2\n\n3; 4"
+
+    @pytest.mark.parametrize(
+        "names", ["Q1,Q2,Q3", "FY2023,FY2024,H1", "2023,2024,2025", "2022/23,18-24,65+", "A,B,A", "1st,2nd,3D"]
+    )
+    def test_names_of_columns_may_have_digits_and_may_repeat(self, names: str) -> None:
+        one, two, three = names.split(",")
+        assert read(f"Plan,{names}\nBasic,5,6,7\n", "a.csv").text == f"Plan: Basic; {one}: 5; {two}: 6; {three}: 7"
+
+    @pytest.mark.parametrize(
+        "value",
+        ["7", "-1.5", "1,234.50", "1 234,50 €", "$12", "(12)", "12 %", "1e9", "2024-05-01", "01.05.2024", "5/1/24",
+         "2024-05-01T09:30:00Z", "2024-05-01 09:30", "9:30", "+49 30 1234", "10.0.0.1"],
+    )  # fmt: skip
+    def test_a_row_with_a_number_is_no_header(self, value: str) -> None:
+        assert list(records([["Ann", value], ["Bob", value]])) == [f"Ann; {value}", f"Bob; {value}"]
 
     def test_a_title_above_the_table_is_kept(self) -> None:
         assert read("Prices 2024,\n\nPlan,Cost\nBasic,12\n", "a.csv").text == "Prices 2024\n\nPlan: Basic; Cost: 12"
