@@ -16,7 +16,7 @@ _BYTE_ORDER_MARKS = (
 )
 _EAST_ASIAN = ["shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"]
 _UNLIKELY = -4.3  # what is not likelier than this in an encoding of one byte is in one of two
-_SAMPLE = 64_000
+SAMPLE = 64_000
 _BEYOND_ASCII = re.compile("[^\x00-\x7f]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _MAX_CONTROL_SHARE = 0.03  # a bell here and there, or the remains of a terminal
@@ -36,11 +36,23 @@ def is_text(head: bytes) -> bool:
     return _marked(head) is not None or _wide_encoding(head) is not None or not _is_binary(head)
 
 
+def is_utf8(head: bytes) -> bool:
+    """Whether the text that begins so, with SAMPLE bytes if it has so many, is UTF-8; a few may be broken."""
+    encoding = _marked(head) or _wide_encoding(head)
+    if encoding:
+        return encoding == "utf-8-sig"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < SAMPLE)
+    except UnicodeDecodeError:
+        return _is_mostly_utf8(head)
+    return True
+
+
 def _decode(data: bytes, declared: str | None) -> str:
-    encoding = _marked(data) or _wide_encoding(data[:_SAMPLE])
+    encoding = _marked(data) or _wide_encoding(data[:SAMPLE])
     if encoding:
         return data.decode(encoding, "replace")
-    if _is_binary(data[:_SAMPLE]):
+    if _is_binary(data[:SAMPLE]):
         raise UnreadableDocument("It is not text: there are bytes in it that no text has.")
     try:
         return data.decode("utf-8")
@@ -89,7 +101,7 @@ def _is_mostly_utf8(data: bytes) -> bool:
 def _likeliest(data: bytes) -> str:
     # From the first byte that tells something: the head may be all ASCII.
     first = next(i for i, byte in enumerate(data) if byte > 127)
-    sample = data[max(0, first - 200) :][:_SAMPLE]
+    sample = data[max(0, first - 200) :][:SAMPLE]
     encoding, likelihood = likeliest_encoding(sample)
     return encoding if likelihood > _UNLIKELY else _east_asian(sample) or encoding
 
