@@ -22,6 +22,7 @@ FILES = {
     "dots.txt": "." * _LONG + "x",
     "stops and quotes.txt": '."' * _LONG + "x",
     "one word.txt": "x" * _LONG,
+    "addresses of data.md": "data:" * _LONG + "data:a" + ";a" * _LONG,
     "bars.md": "| " * _LONG,
     "dashes.md": "|-" * _LONG + "x",
     "encodings.html": "<html>" + "<meta " * 300 + "charset=" + " " * 2000 + "<p>words",

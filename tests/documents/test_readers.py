@@ -271,6 +271,20 @@ class TestHtml:
             "| Plan | Cost |\n| Basic | 12.50 |\n\n```\na\n  b\n```"
         )
 
+    def test_a_cell_that_spans_rows_belongs_to_each(self) -> None:
+        page = """<html><body><table>
+          <thead><tr><th rowspan=9>Plan<th colspan=2>Cost<th rowspan="2">Note</tr><tr><th>Adult<th>Child</tr></thead>
+          <tbody><tr><td rowspan=2>Basic<td>1<td>2<td>a</tr><tr><td>3<td>4<td rowspan=x>b</tr>
+          <tr><td>Plus<td rowspan=0>5<td>6<td rowspan=2>c</tr><tr><td>Max</tr></tbody></table></body></html>"""
+        assert read(page, "a.html").text.split("\n") == [
+            "| Plan | Cost | Note |",
+            "| Plan | Adult | Child | Note |",
+            "| Basic | 1 | 2 | a |",
+            "| Basic | 3 | 4 | b |",
+            "| Plus | 5 | 6 | c |",
+            "| Max | c |",
+        ]
+
     def test_the_main_part_is_enough(self) -> None:
         assert read("<html><body><div>Menu</div><main><p>Words</p></main></body></html>", "a.html").text == "Words"
 
