@@ -275,7 +275,8 @@ class TestHtml:
         page = """<html><body><table>
           <thead><tr><th rowspan=9>Plan<th colspan=2>Cost<th rowspan="2">Note</tr><tr><th>Adult<th>Child</tr></thead>
           <tbody><tr><td rowspan=2>Basic<td>1<td>2<td>a</tr><tr><td>3<td>4<td rowspan=x>b</tr>
-          <tr><td>Plus<td rowspan=0>5<td>6<td rowspan=2>c</tr><tr><td>Max</tr></tbody></table></body></html>"""
+          <tr><td>Plus<td rowspan=0>5<td>6<td rowspan=2>c</tr><tr><td>Max</tr>
+          <tr><td rowspan=2 colspan=2>Pro<td rowspan=2>7<td>d</tr><tr><td>e</tr></tbody></table></body></html>"""
         assert read(page, "a.html").text.split("\n") == [
             "| Plan | Cost | Note |",
             "| Plan | Adult | Child | Note |",
@@ -283,6 +284,8 @@ class TestHtml:
             "| Basic | 3 | 4 | b |",
             "| Plus | 5 | 6 | c |",
             "| Max | c |",
+            "| Pro | 7 | d |",
+            "| Pro | 7 | e |",
         ]
 
     def test_the_main_part_is_enough(self) -> None:
