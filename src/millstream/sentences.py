@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 # A terminator and what may close behind it: quotes, brackets, emphasis. Latin ones need white space to
-# follow.
-_END = re.compile(r"(?:[.!?…]+[\"'”’»)\]*_]*(?=\s|\Z))|[。！？]+[”’」』）]*")
+# follow. A row of dots is looked at once, from its beginning.
+_END = re.compile(r"(?:(?<![.!?…])[.!?…]+[\"'”’»)\]*_]*(?=\s|\Z))|[。！？]+[”’」』）]*")
 _LAST_WORD = re.compile(r"[^\s(\[\"“‘«]+\Z")
 _NEXT_CHARACTER = re.compile(r"\s*(?:[\"'“‘«(\[*_]*)(\S)")
 

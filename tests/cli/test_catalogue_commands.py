@@ -35,6 +35,17 @@ def test_list_tells_documents_and_failures(folder: Path) -> None:
     assert "docs/broken.pdf  (failed: This is not a PDF, or it is damaged.)" in failed
 
 
+def test_what_of_a_file_could_not_be_read_is_told(folder: Path) -> None:
+    (folder / "people.jsonl").write_text('{"name": "Ann"}\n{"name"\n{"name": "Bob"}')
+    remark = "1 of its 3 lines could not be read. Line 2 is not JSON: "
+    assert f"added: docs/people.jsonl: {remark}" in run("sync", str(folder), "--no-vectors").stderr
+    assert f"docs/people.jsonl  (1 passages, {remark}" in run("documents", "list").stdout
+    assert json.loads(run("documents", "show", "people.jsonl", "--json").stdout)["document"]["remark"].startswith(
+        remark
+    )
+    assert "people" not in run("documents", "list", "--failed").stdout
+
+
 def test_show_tells_the_text_by_id_or_by_the_end_of_the_uri(folder: Path) -> None:
     assert run("documents", "show", "leave.md").stdout == "# Leave\n\nStaff get twenty days.\n"
     opened = json.loads(run("documents", "show", "docs/pay.txt", "--json").stdout)

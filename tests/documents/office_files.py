@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import docx
 import openpyxl
 import pptx
+from docx.oxml import parse_xml
+from docx.oxml.ns import nsdecls
 from pptx.util import Inches
 
 
@@ -21,6 +23,15 @@ def make_docx(paragraphs: Sequence[tuple[str, str]], table: Sequence[Sequence[st
         for row, cells in enumerate(table):
             for column, cell in enumerate(cells):
                 drawn.cell(row, column).text = cell
+    return saved(word)
+
+
+def make_docx_of(body: str) -> bytes:
+    """With this XML as its body."""
+    word = docx.Document()
+    word.core_properties.title = ""
+    for part in parse_xml(f"<w:body {nsdecls('w')}>{body}</w:body>"):
+        word.element.body.insert(len(word.element.body) - 1, part)
     return saved(word)
 
 

@@ -48,7 +48,7 @@ BAD = {
     "cut.xlsx": (GOOD["good.xlsx"][:-100], "damaged or cut off"),
     "cut.pdf": (b"%PDF-1.7\n" + GOOD["good.pdf"][100:200], "damaged"),
     "cut.json": (b'{"a": [1, 2', "not JSON"),
-    "cut.jsonl": (b'{"a": 1}\n{"a": ', "Line 2 is not JSON"),
+    "cut.jsonl": (b'{\n"a": 1\n}\n', "Line 1 is not JSON"),
     "noise.csv": (bytes(range(256)) * 100, "not text"),
     "noise.html": (bytes(range(256)) * 100, "not text"),
     "deep.json": (b"[" * 200_000, "nested too deeply"),

@@ -1,4 +1,7 @@
+from operator import ne
+
 import pytest
+from language_samples import SAMPLES, WESTERN, samples
 
 from millstream.documents import UnreadableDocument
 from millstream.documents.encoding import decode_text, is_text
@@ -19,6 +22,46 @@ TEXTS = {
 @pytest.mark.parametrize("encoding", TEXTS)
 def test_an_encoding_is_guessed(encoding: str) -> None:
     assert decode_text(TEXTS[encoding].encode(encoding)) == TEXTS[encoding]
+
+
+@pytest.mark.parametrize(("language", "encoding"), [(name, each) for name in SAMPLES for each in SAMPLES[name][0]])
+def test_an_encoding_is_guessed_by_its_language(language: str, encoding: str) -> None:
+    text = " ".join(SAMPLES[language][1])
+    data = text.encode(encoding, "ignore")
+    assert sum(map(ne, decode_text(data), data.decode(encoding))) <= 1  # two encodings may differ in one rare letter
+
+
+def test_most_single_sentences_are_enough() -> None:
+    wrong = [(language, encoding, text) for language, encoding, text in samples()
+             if decode_text(text.encode(encoding)) != text]  # fmt: skip
+    assert len(wrong) < 0.05 * len(samples()), wrong
+
+
+def test_no_western_sentence_is_mistaken() -> None:
+    western = [(text, encoding) for _, encoding, text in samples() if encoding in WESTERN]
+    assert all(decode_text(text.encode(encoding)) == text for text, encoding in western)
+
+
+@pytest.mark.parametrize(
+    "text", ["été, é, é", "Zoë says: 5 µm", "20 °C – 25 °C", "£5", "naïve", "“a”", "1½ cups", "x² ± 3"]
+)
+def test_a_few_western_letters_are_western(text: str) -> None:
+    assert decode_text(text.encode("cp1252")) == text
+
+
+@pytest.mark.parametrize("bad", [b"\xff", b"\xe9", b"\xc3", b"\xe2\x82"])
+@pytest.mark.parametrize(
+    "text", ["Größe, Maß und Straße.", "Отпуск", "従業員には年間二十日間の有給休暇", "“Quoted” – so"]
+)
+def test_a_broken_byte_does_not_spoil_the_rest(text: str, bad: bytes) -> None:
+    before, after = text.encode(), f" {text} {text}".encode()
+    assert decode_text(before + bad + after) == f"{text}\ufffd {text} {text}"
+
+
+def test_a_control_character_does_not_make_a_file_binary() -> None:
+    text = "A bell \x07 rings in a line of the log, which is otherwise as plain as any that you have ever read."
+    assert is_text(text.encode())
+    assert decode_text(text.encode()) == text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])

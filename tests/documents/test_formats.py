@@ -25,6 +25,14 @@ def test_markdown_is_titled_by_its_first_heading(source: str, title: str) -> Non
     assert (document.title, document.text) == (title, source)
 
 
+def test_a_picture_written_out_in_markdown_is_no_text() -> None:
+    picture = f"data:image/png;charset=x;base64,{'QUJD' * 2000}=="
+    document = read_document(f"# Plan\n\n![a lamp]({picture}) and\n\n[lamp]: <{picture}>\nwords".encode(), "a.md")
+    assert document.text == "# Plan\n\n![a lamp](data:,) and\n\n[lamp]: <data:,>\nwords"
+    example = "Write `data:image/png;base64,QUJD`."
+    assert read_document(example.encode(), "a.md").text == example
+
+
 def test_a_pdf_keeps_its_pages() -> None:
     document = read_document(make_pdf([["First page."], [], ["Third page, grün."]]), "Some_File.pdf")
     assert document.title == "Some File"

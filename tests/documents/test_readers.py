@@ -1,11 +1,12 @@
 import datetime
 
 import pytest
-from office_files import make_bomb, make_docx, make_pptx, make_xlsx
+from office_files import make_bomb, make_docx, make_docx_of, make_pptx, make_xlsx
 from pdf_files import line, make_drawn_pdf, make_pdf, words
 
 from millstream.documents import Document, Source, UnreadableDocument, UnsupportedDocument, formats
 from millstream.documents.limits import Limits
+from millstream.documents.readers.rows import records
 from millstream.documents.readers.workbook import shown
 from millstream.documents.split import split
 
@@ -112,6 +113,50 @@ class TestWord:
         table.cell(1, 1).text, table.cell(2, 1).text = "upper", "lower"
         assert read(saved(word), "a.docx").text == "Both\n| left | upper |\n| left | lower |"
 
+    def test_content_controls_are_read_in_their_place(self) -> None:
+        def control(content: str, properties: str = "") -> str:
+            return f"<w:sdt><w:sdtPr>{properties}</w:sdtPr><w:sdtContent>{content}</w:sdtContent></w:sdt>"
+
+        def paragraph(words: str) -> str:
+            return f"<w:p>{run(words)}</w:p>"
+
+        def run(words: str) -> str:
+            return f"<w:r><w:t>{words}</w:t></w:r>"
+
+        def cell(content: str, properties: str = "") -> str:
+            return f"<w:tc><w:tcPr>{properties}</w:tcPr>{content}</w:tc>"
+
+        down, on = '<w:vMerge w:val="restart"/>', "<w:vMerge/>"
+        contents = '<w:docPartObj><w:docPartGallery w:val="Table of Contents"/></w:docPartObj>'
+        data = make_docx_of(
+            paragraph("First.")
+            + control(paragraph("Contents ... 1"), contents)
+            + control(paragraph("Second.") + control(f"<w:p>{run('Third, ')}{control(run('inline.'))}</w:p>"))
+            + "<w:tbl><w:tblPr/><w:tblGrid><w:gridCol/><w:gridCol/></w:tblGrid>"
+            + f"<w:tr>{cell(paragraph('Plan'))}{control(cell(paragraph('Cost')))}</w:tr>"
+            + control(
+                f"<w:tr>{cell(paragraph('Basic'), down)}{cell(control(paragraph('12')))}</w:tr>"
+                f"<w:tr>{control(cell(paragraph(''), on))}{cell(paragraph('30'))}</w:tr>"
+            )
+            + "</w:tbl>"
+            + control("<w:tbl><w:tr>" + cell(paragraph("Last.")) + "</w:tr></w:tbl>")
+        )
+        assert read(data, "a.docx").text == (
+            "First.\n\nSecond.\n\nThird, inline.\n\n| Plan | Cost |\n| Basic | 12 |\n| Basic | 30 |\n\nLast."
+        )
+
+    def test_a_cell_that_spans_columns_is_one(self) -> None:
+        import docx
+        from office_files import saved
+
+        word = docx.Document()
+        table = word.add_table(3, 3)
+        for column, letter in enumerate("abc"):
+            table.cell(0, column).text = letter
+        table.cell(1, 0).merge(table.cell(2, 1)).text = "square"
+        table.cell(1, 2).text, table.cell(2, 2).text = "d", "e"
+        assert read(saved(word), "a.docx").text == "| a | b | c |\n| square | d |\n| square | e |"
+
 
 class TestSlides:
     def test_slides_are_pages_with_tables_and_notes(self) -> None:
@@ -160,6 +205,7 @@ class TestWorkbook:
             (datetime.datetime(2024, 5, 1), "dd/mm/yyyy", "2024-05-01"),
             (datetime.datetime(2024, 5, 1, 9, 30), "General", "2024-05-01 09:30"),
             (12345678901234567890, "General", "1.23456789012346e+19"),
+            (1.5, "0." + "0" * 1000, "1.5"),
         ],
     )
     def test_cells_are_written_as_the_sheet_shows_them(self, value: object, number_format: str, text: str) -> None:
@@ -182,6 +228,21 @@ class TestDelimited:
 
     def test_numbers_are_no_header(self) -> None:
         assert read("1,2\n3,4\n", "a.csv").text == "1; 2\n\n3; 4"
+
+    @pytest.mark.parametrize(
+        "names", ["Q1,Q2,Q3", "FY2023,FY2024,H1", "2023,2024,2025", "2022/23,18-24,65+", "A,B,A", "1st,2nd,3D"]
+    )
+    def test_names_of_columns_may_have_digits_and_may_repeat(self, names: str) -> None:
+        one, two, three = names.split(",")
+        assert read(f"Plan,{names}\nBasic,5,6,7\n", "a.csv").text == f"Plan: Basic; {one}: 5; {two}: 6; {three}: 7"
+
+    @pytest.mark.parametrize(
+        "value",
+        ["7", "-1.5", "1,234.50", "1 234,50 €", "$12", "(12)", "12 %", "1e9", "2024-05-01", "01.05.2024", "5/1/24",
+         "2024-05-01T09:30:00Z", "2024-05-01 09:30", "9:30", "+49 30 1234", "10.0.0.1"],
+    )  # fmt: skip
+    def test_a_row_with_a_number_is_no_header(self, value: str) -> None:
+        assert list(records([["Ann", value], ["Bob", value]])) == [f"Ann; {value}", f"Bob; {value}"]
 
     def test_a_title_above_the_table_is_kept(self) -> None:
         assert read("Prices 2024,\n\nPlan,Cost\nBasic,12\n", "a.csv").text == "Prices 2024\n\nPlan: Basic; Cost: 12"
@@ -210,6 +271,23 @@ class TestHtml:
             "| Plan | Cost |\n| Basic | 12.50 |\n\n```\na\n  b\n```"
         )
 
+    def test_a_cell_that_spans_rows_belongs_to_each(self) -> None:
+        page = """<html><body><table>
+          <thead><tr><th rowspan=9>Plan<th colspan=2>Cost<th rowspan="2">Note</tr><tr><th>Adult<th>Child</tr></thead>
+          <tbody><tr><td rowspan=2>Basic<td>1<td>2<td>a</tr><tr><td>3<td>4<td rowspan=x>b</tr>
+          <tr><td>Plus<td rowspan=0>5<td>6<td rowspan=2>c</tr><tr><td>Max</tr>
+          <tr><td rowspan=2 colspan=2>Pro<td rowspan=2>7<td>d</tr><tr><td>e</tr></tbody></table></body></html>"""
+        assert read(page, "a.html").text.split("\n") == [
+            "| Plan | Cost | Note |",
+            "| Plan | Adult | Child | Note |",
+            "| Basic | 1 | 2 | a |",
+            "| Basic | 3 | 4 | b |",
+            "| Plus | 5 | 6 | c |",
+            "| Max | c |",
+            "| Pro | 7 | d |",
+            "| Pro | 7 | e |",
+        ]
+
     def test_the_main_part_is_enough(self) -> None:
         assert read("<html><body><div>Menu</div><main><p>Words</p></main></body></html>", "a.html").text == "Words"
 
@@ -235,11 +313,16 @@ class TestJson:
     def test_each_line_of_json_lines_is_a_record(self) -> None:
         assert read('{"a": 1}\n\n{"a": 2}\n', "a.jsonl").text == "a: 1\n\na: 2"
 
+    def test_a_bad_line_does_not_keep_the_others_away(self) -> None:
+        document = read('{"a": 1}\n{"a"\n\n{"a": 2}\n{\n{"a": 3}', "a.jsonl")
+        assert document.text == "a: 1\n\na: 2\n\na: 3"
+        assert document.remark.startswith("2 of its 5 lines could not be read. Line 2 is not JSON: ")
+
     @pytest.mark.parametrize(
         ("data", "name", "reason"),
         [
             ('{"a": ', "a.json", "line 1, column"),
-            ('{"a": 1}\n{"a"', "a.jsonl", "Line 2 is not JSON"),
+            ('{\n"a": 1\n}', "a.jsonl", "Line 1 is not JSON"),
             ("[" * 100_000 + "]" * 100_000, "a.json", "nested too deeply"),
         ],
     )

@@ -135,6 +135,18 @@ async def test_the_write_lock_is_never_held_for_long(tmp_path: Path, monkeypatch
     await index.close()
 
 
+async def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "index.db")
+    connection.executescript(MIGRATIONS[FIRST_VERSION - 1])
+    connection.execute(f"PRAGMA user_version = {FIRST_VERSION}")
+    connection.close()
+    (tmp_path / "a.txt").write_text("Apples are red.")
+    index = SqliteIndex(tmp_path / "index.db")
+    sync([tmp_path / "a.txt"], index)
+    assert [passage.text for passage in await index.search("apples", owner="local")] == ["Apples are red."]
+    await index.close()
+
+
 def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "index.db")
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")

@@ -195,6 +195,25 @@ async def test_an_original_can_run_nothing(
         assert ("sandbox" in policy) is is_sandboxed
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding", "charset"),
+    [
+        ("Größe", "utf-8", "utf-8"),
+        ("Größe", "cp1252", None),
+        ("Срок уведомления", "cp1251", None),
+        ("Größe", "utf-16", None),
+        ("x" * 63_999 + "ö", "utf-8", "utf-8"),
+        ("plain", "ascii", "utf-8"),
+    ],
+)
+async def test_an_original_says_utf_8_only_when_it_is(
+    http: aiohttp.ClientSession, text: str, encoding: str, charset: str | None
+) -> None:
+    document = await send(http, "a.txt", text.encode(encoding))
+    async with http.get(f"/api/documents/{document['document_id']}/original") as response:
+        assert (response.content_type, response.charset) == ("text/plain", charset)
+
+
 async def test_a_pdf_is_shown_and_read_in_parts(http: aiohttp.ClientSession) -> None:
     document = await send(http, "Größe.pdf", PDF)
     path = f"/api/documents/{document['document_id']}/original"

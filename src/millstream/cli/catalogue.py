@@ -126,5 +126,6 @@ async def _open(catalogue: Catalogue, document_id: str, passage: int | None, pag
 def _line(document: Listed) -> str:
     facts = [f"{document.pages} pages"] if document.pages else []
     facts += [f"{document.passages} passages"] if document.state == "ready" else []
+    facts += [document.remark] if document.remark else []
     facts += [f"failed: {document.reason}"] if document.reason else []
     return f"{document.document_id}  {document.uri}  ({', '.join(facts)})"

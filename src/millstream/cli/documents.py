@@ -101,8 +101,10 @@ def _showing_progress() -> Iterator[Callable[[Progress], None]]:
             bar.update(
                 task, completed=progress.done, total=progress.total, description=progress.uri, rate=_rate(progress)
             )
-            if progress.outcome == "failed":
-                bar.console.print(f"failed: {progress.uri}: {progress.reason}", markup=False, highlight=False)
+            if progress.reason:
+                bar.console.print(
+                    f"{progress.outcome}: {progress.uri}: {progress.reason}", markup=False, highlight=False
+                )
 
         yield show
 

@@ -12,12 +12,13 @@ class Document(msgspec.Struct, frozen=True):
 
     `pages[i]` is the offset in `text`, in Unicode code points, at which page i + 1 (slide, sheet) begins; empty for a
     format without pages. Paragraphs are set apart by a blank line, headings begin with "#", rows of a table with "|".
-    An empty `title` becomes the file's name.
+    An empty `title` becomes the file's name. `remark` is a sentence for a person about what was left out.
     """
 
     title: str
     text: str
     pages: tuple[int, ...] = ()
+    remark: str = ""
 
 
 class Source(msgspec.Struct, frozen=True):

@@ -25,7 +25,8 @@ class Listed(msgspec.Struct, frozen=True, omit_defaults=True):
     """A document, or a file that could not become one (`failed`, and then why in `reason`).
 
     A document that is `ready` and has a `reason` too is an older version: the file cannot be read any more. `size` is
-    in bytes, `modified` in milliseconds since 1970, `pages` 0 for a format without pages.
+    in bytes, `modified` in milliseconds since 1970, `pages` 0 for a format without pages. `remark` says what of the
+    file could not be read.
     """
 
     document_id: str
@@ -38,6 +39,7 @@ class Listed(msgspec.Struct, frozen=True, omit_defaults=True):
     size: int = 0
     modified: int = 0
     reason: str = ""
+    remark: str = ""
 
 
 class Span(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,13 +82,14 @@ class Place(msgspec.Struct, frozen=True):
 
 _READY = """
 SELECT d.document_id, d.uri, d.title, 'ready', d.format, d.pages,
-       (SELECT count(*) FROM passages AS p WHERE p.document = d.id), d.size, d.modified, coalesce(a.reason, '')
+       (SELECT count(*) FROM passages AS p WHERE p.document = d.id), d.size, d.modified, coalesce(a.reason, ''),
+       d.remark
 FROM documents AS d LEFT JOIN absent AS a
   ON a.owner = d.owner AND a.location = d.location AND a.state = 'failed'
 WHERE d.owner = :owner AND d.state = 'ready'
 """
 _FAILED = """
-SELECT a.document_id, a.uri, a.uri, 'failed', '', 0, 0, 0, 0, a.reason
+SELECT a.document_id, a.uri, a.uri, 'failed', '', 0, 0, 0, 0, a.reason, ''
 FROM absent AS a
 WHERE a.owner = :owner AND a.state = 'failed' AND NOT EXISTS (
     SELECT 1 FROM documents AS d WHERE d.owner = a.owner AND d.location = a.location AND d.state = 'ready'

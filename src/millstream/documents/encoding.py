@@ -4,6 +4,7 @@ import codecs
 import re
 
 from millstream.documents import UnreadableDocument
+from millstream.documents.languages import likeliest_encoding
 
 # The longer mark first: UTF-32's begins with UTF-16's.
 _BYTE_ORDER_MARKS = (
@@ -13,15 +14,12 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# What people's files are in besides UTF-8. Fewer candidates make fewer wrong guesses.
-_CANDIDATES = [
-    "cp1252", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257",
-    "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr",
-]  # fmt: skip
-_SAMPLE = 64_000
-_FEW = 5  # bytes beyond ASCII from which no language can be told
+_EAST_ASIAN = ["shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"]
+_UNLIKELY = -4.3  # what is not likelier than this in an encoding of one byte is in one of two
+SAMPLE = 64_000
+_BEYOND_ASCII = re.compile("[^\x00-\x7f]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_MAX_CONTROL_SHARE = 0.005
+_MAX_CONTROL_SHARE = 0.03  # a bell here and there, or the remains of a terminal
 
 
 def decode_text(data: bytes, declared: str | None = None) -> str:
@@ -38,15 +36,29 @@ def is_text(head: bytes) -> bool:
     return _marked(head) is not None or _wide_encoding(head) is not None or not _is_binary(head)
 
 
+def is_utf8(head: bytes) -> bool:
+    """Whether the text that begins so, with SAMPLE bytes if it has so many, is UTF-8; a few may be broken."""
+    encoding = _marked(head) or _wide_encoding(head)
+    if encoding:
+        return encoding == "utf-8-sig"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < SAMPLE)
+    except UnicodeDecodeError:
+        return _is_mostly_utf8(head)
+    return True
+
+
 def _decode(data: bytes, declared: str | None) -> str:
-    encoding = _marked(data) or _wide_encoding(data[:_SAMPLE])
+    encoding = _marked(data) or _wide_encoding(data[:SAMPLE])
     if encoding:
         return data.decode(encoding, "replace")
-    if _is_binary(data[:_SAMPLE]):
+    if _is_binary(data[:SAMPLE]):
         raise UnreadableDocument("It is not text: there are bytes in it that no text has.")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
+        if _is_mostly_utf8(data):
+            return data.decode("utf-8", "replace")
         return data.decode(_known(declared) or _likeliest(data), "replace")
 
 
@@ -67,7 +79,7 @@ def _wide_encoding(head: bytes) -> str | None:
 
 
 def _is_binary(head: bytes) -> bool:
-    return b"\0" in head or len(_CONTROL.findall(head)) > _MAX_CONTROL_SHARE * len(head)
+    return b"\0" in head or len(_CONTROL.findall(head)) > max(1, _MAX_CONTROL_SHARE * len(head))
 
 
 def _known(encoding: str | None) -> str | None:
@@ -79,16 +91,24 @@ def _known(encoding: str | None) -> str | None:
     return None if name in ("utf-8", "utf-16") else "cp1252" if name in ("iso8859-1", "ascii") else name
 
 
-def _likeliest(data: bytes) -> str:
-    from charset_normalizer import from_bytes
+def _is_mostly_utf8(data: bytes) -> bool:
+    """More characters beyond ASCII are whole than broken: no other text looks like that."""
+    text = data.decode("utf-8", "replace")
+    broken = text.count("\ufffd") - data.count("\ufffd".encode())
+    return sum(map(len, _BEYOND_ASCII.findall(text))) - broken > broken
 
+
+def _likeliest(data: bytes) -> str:
     # From the first byte that tells something: the head may be all ASCII.
     first = next(i for i, byte in enumerate(data) if byte > 127)
-    sample = data[max(0, first - 200) :][:_SAMPLE]
-    telling = sum(byte > 127 for byte in sample)
-    if telling < _FEW and telling < 0.3 * len(sample):
-        return "cp1252"
-    best = from_bytes(sample, cp_isolation=_CANDIDATES, threshold=0.3, preemptive_behaviour=False).best()
-    # A few odd letters among plain ones are Western until proven otherwise; a text of odd letters is not.
-    is_certain = best is not None and (best.coherence > 0 or telling > 0.3 * len(sample))
-    return best.encoding if best is not None and is_certain else "cp1252"
+    sample = data[max(0, first - 200) :][:SAMPLE]
+    encoding, likelihood = likeliest_encoding(sample)
+    return encoding if likelihood > _UNLIKELY else _east_asian(sample) or encoding
+
+
+def _east_asian(sample: bytes) -> str | None:
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(sample, cp_isolation=_EAST_ASIAN, threshold=0.3, preemptive_behaviour=False).best()
+    is_certain = best is not None and (best.coherence > 0 or sum(byte > 127 for byte in sample) > 0.3 * len(sample))
+    return best.encoding if best is not None and is_certain else None

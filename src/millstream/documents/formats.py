@@ -1,5 +1,6 @@
 """The formats that can be read, and which of them a file is: by its content, and by its name only among texts."""
 
+import codecs
 import io
 import re
 import zipfile
@@ -14,9 +15,8 @@ from millstream.documents.encoding import is_text
 
 HEAD_BYTES = 4096  # a file's beginning, enough to tell its family
 
-_HTML = re.compile(
-    rb"(?:\xef\xbb\xbf)?(?:\s|<\?xml[^>]*>|<!--.*?-->)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
-)
+_BEFORE_HTML = re.compile(rb"\s+|<\?xml[^>]*>|<!--.*?-->", re.I | re.S)
+_HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.I)
 _ZIP, _OLE, _RTF = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"{\\rtf"
 _MAX_ZIP_PARTS = 10_000
 # The first part of an Office file that says what it is.
@@ -105,7 +105,7 @@ def is_candidate(head: bytes, name: str) -> bool:
         return True
     if any(format.recognises and format.recognises(head) for format in _own):
         return True
-    if b"%PDF-" in head[:1024] or head.startswith((_ZIP, _OLE)) or _HTML.match(head):
+    if b"%PDF-" in head[:1024] or head.startswith((_ZIP, _OLE)) or _is_html(head):
         return True
     return not suffix and bool(head) and is_text(head)
 
@@ -124,7 +124,7 @@ def detect(data: bytes, name: str) -> Format:
         raise _ole_refusal(data, name)
     if head.startswith(_RTF):
         raise UnreadableDocument("This is an RTF file: save it as DOCX.")
-    if _HTML.match(head):
+    if _is_html(head):
         return FORMATS["html"]
     return _text_format(head, name)
 
@@ -183,6 +183,14 @@ def unpack_check(data: bytes, unpacked_mb: float) -> zipfile.ZipFile:
     if any(part.flag_bits & 1 for part in parts):
         raise UnreadableDocument("This file is encrypted: save a copy of it without a password.")
     return archive
+
+
+def _is_html(head: bytes) -> bool:
+    """Told in one pass: what may stand before a page is passed over piece by piece, and no piece is tried twice."""
+    at = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
+    while before := _BEFORE_HTML.match(head, at):
+        at = before.end()
+    return _HTML.match(head, at) is not None
 
 
 def _office_format(data: bytes) -> Format:

@@ -32,7 +32,7 @@ from millstream.documents.worker import (
 from millstream.search.sqlite import SqliteIndex
 from millstream.search.writer import Absent, FileFacts, IndexWriter, Known
 
-READ_VERSION = 2  # a new number makes every document be read anew at its next sync
+READ_VERSION = 3  # a new number makes every document be read anew at its next sync
 _HASH_BYTES = 1 << 20
 _AHEAD = 2  # files in the making for each reading process: so many texts are in memory at most
 
@@ -47,7 +47,10 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """File `done` of `total` has been dealt with; so have `bytes_done` of `bytes_total`, in `elapsed_s` seconds."""
+    """File `done` of `total` has been dealt with; so have `bytes_done` of `bytes_total`, in `elapsed_s` seconds.
+
+    `reason` says why it failed, or what of it could not be read.
+    """
 
     done: int
     total: int
@@ -127,7 +130,7 @@ def sync_with(
 
 
 class _Decided(msgspec.Struct, frozen=True):
-    """What became of a file, without reading it."""
+    """What became of a file, and why, or what of it could not be read."""
 
     outcome: Outcome
     reason: str = ""
@@ -240,7 +243,7 @@ class _Sync:
         facts = FileFacts(
             reading.format, file.size, status.st_mtime_ns // 1_000_000 if status else 0, self._settled_stamp(file)
         )
-        document = Document(reading.title, reading.text, reading.pages)
+        document = Document(reading.title, reading.text, reading.pages, reading.remark)
         self._report.passages += self._writer.replace(
             self._owner, file.location, file.uri, _version(reading.digest), document, reading.chunks, facts
         )
@@ -248,9 +251,9 @@ class _Sync:
         self._report.reading_s += reading.cpu_s
         if known:
             self._report.changed += 1
-            return _Decided("changed")
+            return _Decided("changed", reading.remark)
         self._report.added += 1
-        return _Decided("added")
+        return _Decided("added", reading.remark)
 
     def _unchanged(self, file: File, known: Known, stamp: str) -> _Decided:
         stamp = self._settled_stamp(file) if known.stamp != stamp else stamp

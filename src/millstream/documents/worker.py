@@ -39,13 +39,17 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
 
 
 class Reading(msgspec.Struct, frozen=True, tag=True):
-    """A file that was read. `digest` is the SHA-256 of the bytes that were; `cpu_s` what it took."""
+    """A file that was read. `digest` is the SHA-256 of the bytes that were; `cpu_s` what it took.
+
+    `remark` says what of it was not.
+    """
 
     digest: bytes
     format: str
     title: str
     text: str
     pages: tuple[int, ...]
+    remark: str
     chunks: list[Chunk]
     cpu_s: float
     is_last: bool  # the process ends behind it, because this file has made it large
@@ -127,6 +131,7 @@ def _read(ask: Ask, limits: Limits, begun: float) -> Reading:
         document.title,
         document.text.encode("utf-8", "replace").decode(),  # half surrogate pairs are no text; each becomes one "?"
         document.pages,
+        document.remark,
         chunks,
         time.process_time() - begun,
         _is_large(limits),

@@ -102,7 +102,10 @@ CREATE TRIGGER passages_forgotten AFTER DELETE ON passages BEGIN
 END;
 """
 
-MIGRATIONS = ["", "", _SCHEMA]
+# What of the file could not be read, for a person.
+_REMARKS = "ALTER TABLE documents ADD COLUMN remark TEXT NOT NULL DEFAULT '';"
+
+MIGRATIONS = ["", "", _SCHEMA, _REMARKS]
 """Script i brings a file from schema version i to i + 1; `PRAGMA user_version` says where a file stands."""
 
 FIRST_VERSION = 3

@@ -143,9 +143,9 @@ class IndexWriter:
             self._connection.execute("BEGIN IMMEDIATE")
             row = self._connection.execute(
                 "INSERT INTO documents (owner, location, document_id, uri, title, version, state, pages, page_starts, "
-                "format, size, modified, stamp) VALUES (?, ?, ?, ?, ?, ?, 'loading', ?, ?, ?, ?, ?, ?)",
+                "remark, format, size, modified, stamp) VALUES (?, ?, ?, ?, ?, ?, 'loading', ?, ?, ?, ?, ?, ?, ?)",
                 (owner, location, document_id, uri, title, version, len(document.pages),
-                 msgspec.json.encode(document.pages).decode(), *msgspec.structs.astuple(facts)),
+                 msgspec.json.encode(document.pages).decode(), document.remark, *msgspec.structs.astuple(facts)),
             ).lastrowid  # fmt: skip
         pieces = (
             ("INSERT INTO texts VALUES (?, ?, ?)", (row, start, text[start : start + _PIECE]))

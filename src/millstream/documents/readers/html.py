@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -10,13 +11,14 @@ from millstream.documents.encoding import decode_text
 from millstream.documents.readers.rows import one_line, piped
 
 _DECLARED = re.compile(
-    rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml[^>]+encoding\s*=\s*["']([\w.:-]+)""", re.I
+    rb"""<meta[^<>]+charset\s*=\s*(?:["']\s*)?([\w.:-]+)|<\?xml[^<>]+encoding\s*=\s*["']([\w.:-]+)""", re.I
 )
 _NOT_CONTENT = (
     "script, style, noscript, template, svg, iframe, object, nav, button, select, form [type=hidden], dialog, "
     "[role=navigation], [role=banner], [role=contentinfo], [role=search], [hidden], [aria-hidden=true], "
     "body > header, body > footer, body > aside, body > div > header, body > div > footer"
 )
+_MAX_SPAN = 65_534  # rows or columns of a cell: https://html.spec.whatwg.org/#attr-tdth-rowspan
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 _BLOCKS = {
     "address", "article", "aside", "blockquote", "body", "center", "dd", "details", "dialog", "div", "dl", "dt",
@@ -115,9 +117,40 @@ def _rows(table: LexborNode) -> Iterator[str]:
     caption = table.css_first("caption")
     if caption:
         yield one_line(caption.text())
-    rows = [[one_line(cell.text(separator=" ")) for cell in row.css("td, th")] for row in table.css("tr")]
-    for row in rows:
+    for row in _cells(table):
         if len(row) == 1 and row[0]:  # a table that only arranges a page
             yield row[0]
         elif any(row):
             yield piped(row)
+
+
+def _cells(table: LexborNode) -> Iterator[list[str]]:
+    """The words of each row's cells. A cell that spans rows belongs to each of them, in its part of the table."""
+    spanning: dict[int, _Cell] = {}  # by column
+    part = None
+    for row in table.css("tr"):
+        parent = row.parent.mem_id if row.parent else None
+        if parent != part:
+            part, spanning = parent, {}
+        placed: dict[int, _Cell] = {}
+        column = 0
+        for node in row.css("td, th"):
+            while column in spanning:
+                placed[column] = spanning.pop(column)
+                column += placed[column].columns
+            placed[column] = _Cell(one_line(node.text(separator=" ")), _span(node, "rowspan"), _span(node, "colspan"))
+            column += placed[column].columns
+        placed |= spanning
+        yield [placed[column].words for column in sorted(placed)]
+        spanning = {column: cell._replace(rows=cell.rows - 1) for column, cell in placed.items() if cell.rows > 1}
+
+
+class _Cell(NamedTuple):
+    words: str
+    rows: int
+    columns: int
+
+
+def _span(node: LexborNode, name: str) -> int:
+    value = node.attributes.get(name) or ""
+    return max(1, min(int(value[:6]), _MAX_SPAN)) if value.isascii() and value.isdigit() else 1

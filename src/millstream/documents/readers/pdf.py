@@ -5,24 +5,24 @@ paragraphs, headings and list items are set apart by a blank line: sentences can
 Running heads, feet and page numbers are left out.
 """
 
+import ctypes
 import re
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import pypdfium2  # type: ignore[import-untyped]
-import pypdfium2.raw  # type: ignore[import-untyped]
+import pypdfium2.raw as pdfium  # type: ignore[import-untyped]
 
 from millstream.documents import Document, Source, UnreadableDocument
+from millstream.documents.readers.furniture import Page, without_furniture
 from millstream.documents.readers.ruled import Table, find_tables
 
 # PDFium is not thread-safe: https://pypdfium2.readthedocs.io/en/stable/python_api.html
 _PDFIUM = threading.Lock()
 
-_HYPHEN_AT_LINE_END = re.compile("(\\w+)[\ufffe\x02](\\w*)")  # as PDFium gives it, the line end itself is gone
+_HYPHEN_AT_LINE_END = re.compile("\\b(\\w+)[\ufffe\x02](\\w*)")  # as PDFium gives it, the line end itself is gone
 _WORD = re.compile(r"\w+")
-_DIGITS = re.compile(r"\d+")
-_PAGE_NUMBER = re.compile(r"(?:page\s*)?#(?:\s*(?:/|of)\s*#)?", re.IGNORECASE)
 _BULLET = re.compile(r"(?:[•◦▪●■□‣∙·*–—-]|o(?= )|\d{1,3}[.)](?= )|[a-zA-Z][.)](?= )|\(\w{1,3}\))\s*\S")
 _TERMINATOR = re.compile(r"[.!?:;…。！？][\"'”’»)\]]*\Z")
 _APPLICATION_TITLE = re.compile(
@@ -30,14 +30,16 @@ _APPLICATION_TITLE = re.compile(
 )
 _ROW = "| "  # of a table
 _MARGIN = 20  # points; what is narrower holds no text
-_FURNITURE_LINES = 2  # at most so many lines at either end of a page are taken for a running head or foot
-_FURNITURE_SHARE = 0.6  # of the pages
+_PICTURE_LINES = 4  # a page with more of them is no picture, whatever is drawn behind
+_PICTURE_SHARE = 0.5  # of the page
+_MAX_IMAGES = 1_000
 
 
 def read_pdf(source: Source) -> Document:
     """Title (from the file's metadata, may be empty), text and pages.
 
-    Raises UnreadableDocument when it is damaged, needs a password, or has no text (scanned pages).
+    A page that PDFium refuses is empty. Raises UnreadableDocument when the file is damaged, needs a password, or has no
+    text (scanned pages).
     """
     with _PDFIUM:
         try:
@@ -50,34 +52,67 @@ def read_pdf(source: Source) -> Document:
                     f"It has {len(pdf)} pages; {source.limits.pages} is the limit (MILLSTREAM_READ_PAGES)."
                 )
             title = pdf.get_metadata_value("Title").strip()
-            pages = [_page_lines(pdf, number) for number in range(len(pdf))]
-        except pypdfium2.PdfiumError:
-            raise UnreadableDocument("This PDF is damaged: a page of it cannot be read.") from None
+            pages = [_page(pdf, number) for number in range(len(pdf))]
         finally:
             pdf.close()
     if not any(pages):
+        raise UnreadableDocument("This PDF is damaged: none of its pages can be read.")
+    written = without_furniture([page or Page([]) for page in pages])
+    if not any(written):
         raise UnreadableDocument(
             "There is no text in this PDF, only pictures of pages: run it through text recognition (OCR) first."
         )
-    text, starts = _assemble(_without_furniture(pages))
-    return Document("" if _APPLICATION_TITLE.match(title) else title, text, starts)
+    text, starts = _assemble(written)
+    return Document("" if _APPLICATION_TITLE.match(title) else title, text, starts, _remark(pages, written))
+
+
+def _remark(pages: Sequence[Page | None], written: Sequence[list[str]]) -> str:
+    damaged = pages.count(None)
+    drawn = sum(page is not None and page.is_picture and not lines for page, lines in zip(pages, written, strict=True))
+    remarks = (
+        (damaged, "is damaged and could not be read", "are damaged and could not be read"),
+        (drawn, "has no text, only pictures", "have no text, only pictures"),
+    )
+    return " ".join(
+        f"{count} of its {len(pages)} pages {one if count == 1 else many}." for count, one, many in remarks if count
+    )
 
 
 def _why(error: pypdfium2.PdfiumError) -> str:
-    if getattr(error, "err_code", None) == pypdfium2.raw.FPDF_ERR_PASSWORD or "password" in str(error).lower():
+    if getattr(error, "err_code", None) == pdfium.FPDF_ERR_PASSWORD or "password" in str(error).lower():
         return "This PDF is encrypted: save a copy of it without a password."
     return "This is not a PDF, or it is damaged."
 
 
-def _page_lines(pdf: pypdfium2.PdfDocument, number: int) -> list[str]:
-    page = pdf[number]
-    text_page = page.get_textpage()
+def _page(pdf: pypdfium2.PdfDocument, number: int) -> Page | None:
+    """None when PDFium refuses it."""
+    try:
+        page = pdf[number]
+        text_page = page.get_textpage()
+    except pypdfium2.PdfiumError:
+        return None
     try:
         tables = find_tables(page, text_page)
-        return list(_lines_around(tables, page, text_page)) if tables else _lines(text_page.get_text_bounded())
+        if tables:
+            return Page(list(_lines_around(tables, page, text_page)))
+        lines = _lines(text_page.get_text_bounded())
+        return Page(lines, len(lines) <= _PICTURE_LINES and _is_picture(page, bool(lines)))
     finally:
         text_page.close()
         page.close()
+
+
+def _is_picture(page: pypdfium2.PdfPage, has_text: bool) -> bool:
+    if not has_text:
+        return bool(pdfium.FPDFPage_CountObjects(page) > 0)
+    left, bottom, right, top = page.get_bbox()
+    bounds = [ctypes.c_float() for _ in range(4)]
+    covered = 0.0
+    for image in islice(page.get_objects(filter=(pdfium.FPDF_PAGEOBJ_IMAGE,)), _MAX_IMAGES):
+        if pdfium.FPDFPageObj_GetBounds(image.raw, *bounds):
+            x0, y0, x1, y1 = (bound.value for bound in bounds)
+            covered += (x1 - x0) * (y1 - y0)
+    return covered > _PICTURE_SHARE * float((right - left) * (top - bottom))
 
 
 def _lines(text: str) -> list[str]:
@@ -97,33 +132,6 @@ def _lines_around(tables: Sequence[Table], page: pypdfium2.PdfPage, text_page: p
                 yield from _lines(text_page.get_text_bounded(side[0], box.bottom, side[1], box.top))
         top = box.bottom
     yield from _lines(text_page.get_text_bounded(left, min(bottom, top), right, top))
-
-
-def _without_furniture(pages: Sequence[list[str]]) -> list[list[str]]:
-    """The pages without lines that recur, but for their numbers, at the top or the bottom of most pages."""
-    if len(pages) < 4:
-        return list(pages)
-    recurring: Counter[str] = Counter()
-    for lines in pages:
-        recurring.update({_shape(line) for line in (*lines[:_FURNITURE_LINES], *lines[-_FURNITURE_LINES:])})
-    furniture = {shape for shape, count in recurring.items() if count >= _FURNITURE_SHARE * len(pages)}
-    return [_trim(lines, furniture) for lines in pages]
-
-
-def _trim(lines: list[str], furniture: set[str]) -> list[str]:
-    def is_furniture(line: str) -> bool:
-        return _shape(line) in furniture or _PAGE_NUMBER.fullmatch(_shape(line)) is not None
-
-    start, end = 0, len(lines)
-    while start < min(_FURNITURE_LINES, end) and is_furniture(lines[start]):
-        start += 1
-    while end > max(start, len(lines) - _FURNITURE_LINES) and is_furniture(lines[end - 1]):
-        end -= 1
-    return lines[start:end]
-
-
-def _shape(line: str) -> str:
-    return _DIGITS.sub("#", line)
 
 
 def _assemble(pages: Sequence[list[str]]) -> tuple[str, tuple[int, ...]]:

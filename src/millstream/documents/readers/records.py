@@ -21,9 +21,21 @@ def read_json(source: Source) -> Document:
 
 
 def read_json_lines(source: Source) -> Document:
-    lines = enumerate(decode_text(source.data).split("\n"), 1)
-    blocks = (_block(_parse(line, f"Line {n}")) for n, line in lines if line.strip())
-    return Document("", "\n\n".join(filter(None, blocks)))
+    """A few lines may be no JSON. Raises UnreadableDocument when more of them are not than are."""
+    blocks: list[str] = []
+    refused: list[UnreadableDocument] = []
+    for n, line in enumerate(decode_text(source.data).split("\n"), 1):
+        if line.strip():
+            try:
+                blocks.append(_block(_parse(line, f"Line {n}")))
+            except UnreadableDocument as error:
+                refused.append(error)
+    if len(refused) > len(blocks):
+        raise refused[0]
+    remark = (
+        f"{len(refused)} of its {len(blocks) + len(refused)} lines could not be read. {refused[0]}" if refused else ""
+    )
+    return Document("", "\n\n".join(filter(None, blocks)), remark=remark)
 
 
 def _parse(text: str, place: str) -> _Json:

@@ -1,6 +1,11 @@
 """Rows of tables as lines of text: a row stays together and says what its cells are."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
+
+_AMOUNT = r"[-+−(]?\s?[$€£¥]?\s?\d[\d.,'\u2019 ]*(?:[eE][-+]?\d+)?\s?[%‰$€£¥]?\)?"
+_DATE_OR_TIME = r"\d+(?:[-/.:]\d+){2,}(?:[T ]\d[\d:.]*)?(?:Z|[-+][\d:]+)?|\d+:\d+"
+_NUMBER = re.compile(f"{_AMOUNT}|{_DATE_OR_TIME}")
 
 
 def piped(cells: Iterable[str]) -> str:
@@ -50,11 +55,11 @@ def one_line(cell: str) -> str:
 
 
 def _is_header(row: Sequence[str]) -> bool:
-    """Names of columns: several, no two the same, and none a number."""
+    """Names of columns: several, not all the same, and none a number."""
     cells = [one_line(cell) for cell in row if cell.strip()]
-    return len(cells) > 1 and len(set(cells)) == len(cells) and not any(_is_number(cell) for cell in cells)
+    return len(set(cells)) > 1 and not any(_is_number(cell) for cell in cells)
 
 
 def _is_number(cell: str) -> bool:
-    digits = sum(character.isdigit() for character in cell)
-    return digits > 0 and digits >= 0.5 * len(cell) and not (len(cell) == 4 and cell.isdigit())
+    """An amount, a date or a time; `2024` and `2023/24` are years, which name columns, as `Q1` and `18-24` do."""
+    return _NUMBER.fullmatch(cell) is not None and not (len(cell) == 4 and cell.isdigit())

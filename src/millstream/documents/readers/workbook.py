@@ -14,6 +14,7 @@ from millstream.documents.formats import unpack_check
 from millstream.documents.readers.pages import joined
 from millstream.documents.readers.rows import records
 
+_MAX_FORMAT = 255  # characters, Excel's own limit
 _PERCENT = re.compile(r"0(?:\.(0+))?%")
 _FIXED = re.compile(r"^(?:[^0#;]*?)(#,##)?0(?:\.(0+))?(?:[^0#;]*)(?:;|$)")
 _QUOTED = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.|_.')
@@ -59,7 +60,7 @@ def shown(value: object, number_format: str) -> str:
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     if isinstance(value, int | float):
-        return _number(value, number_format or "General")
+        return _number(value, number_format if number_format and len(number_format) <= _MAX_FORMAT else "General")
     return str(value)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from email.message import Message
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -13,8 +14,10 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from millstream.documents.catalogue import MAX_LISTED, Listed, cursor_of
+from millstream.documents.encoding import SAMPLE, is_utf8
 from millstream.documents.formats import FORMATS
 from millstream.documents.library import Library
+from millstream.documents.worker import open_at_once
 from millstream.errors import Conflict, InputError
 from millstream.events import encode_json
 from millstream.server.app_of import millstream_of
@@ -95,7 +98,19 @@ async def original(request: Request) -> Response:
     name = place.uri.rpartition("/")[2]
     disposition = f"{'inline' if is_shown else 'attachment'}; filename*=UTF-8''{quote(name, safe='')}"
     headers = {**_ORIGINAL_HEADERS, "Content-Security-Policy": policy, "Content-Disposition": disposition}
+    if media_type.startswith("text/"):  # a browser guesses other encodings, if it is told none
+        headers["Content-Type"] = (
+            f"{media_type}; charset=utf-8" if await asyncio.to_thread(_is_utf8, path) else media_type
+        )
     return FileResponse(path, headers=headers, media_type=media_type)
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        with open(path, "rb", opener=open_at_once) as stream:
+            return is_utf8(stream.read(SAMPLE))
+    except OSError:
+        return False  # the response will say what is wrong
 
 
 async def read_again(request: Request) -> Response:
