@@ -345,6 +345,19 @@ def test_a_row_without_names_of_columns_is_not_quoted(text: str) -> None:
     assert quote("main street in Bern", [passage(text)]).startswith(NOT_FOUND)
 
 
+@pytest.mark.parametrize(
+    ("text", "question", "quoted"),
+    [
+        ("# 手册\n\n员工每年享有二十天带薪休假。产品的保修期为三年。", "产品的保修期是多久？", "产品的保修期为三年。"),
+        ("製品の保証期間は三年です。「休暇は年間二十日です。」", "休暇は何日ですか？", "「休暇は年間二十日です。」"),
+        ("保障范围：\n\n- 牙科治疗费用\n- 健身会员", "牙科治疗", "保障范围：\n>\n> - 牙科治疗费用"),
+    ],
+    ids=["Chinese", "Japanese", "item"],
+)
+def test_sentences_of_scripts_without_spaces_are_quoted(text: str, question: str, quoted: str) -> None:
+    assert quote(question, [passage(text)]) == f"From **Title of d1**:\n\n> {quoted} [1]"
+
+
 def test_a_heading_without_a_mark_is_not_part_of_the_sentence_below_it() -> None:
     quoted = quote("Until when is vacation taken in the calendar year?", [passage(PLAN)])
     assert "> Everybody takes the vacation before the end" in quoted

@@ -11,12 +11,13 @@ import msgspec
 
 from millstream.search import Passage
 from millstream.search.query import stem
+from millstream.search.words import words
 from millstream.sentences import Block, blocks, sentences, without_code
 
 SHORTEST, LONGEST = 20, 700  # characters of a sentence
+SHORTEST_WIDE = 8  # …of one that ends as Chinese and Japanese ones do, where a character says more
 
-_WHOLE = re.compile(r"[\"'“‘«(*_]*[^\W_a-z].*[.!?。！？][\"'”’»)*_]*\Z", re.DOTALL)
-_WORD = re.compile(r"\w+")
+_WHOLE = re.compile(r"[\"'“‘«「『（(*_]*[^\W_a-z].*[.!?。！？][\"'”’»」』）)*_]*\Z", re.DOTALL)
 _MARKED_HEADING = re.compile(r"^[ \t>]*#{1,6}[ \t]+([^\n]+)$", re.MULTILINE)
 _ENDS = (".", ",", ";", ":", "!", "?", "-", "–")
 _LONGEST_HEADING = 80
@@ -66,7 +67,7 @@ def quotables(passages: Sequence[Passage]) -> Iterator[Quotable]:
 
 
 def stems(text: str) -> frozenset[str]:
-    return frozenset(stem(word) for word in _WORD.findall(text.lower()))
+    return frozenset(stem(word) for word in words(text))
 
 
 def refers_back(sentence: str) -> bool:
@@ -157,7 +158,7 @@ class _Pieces:
             self._parents.pop()
         leads = [self._lead, *(above.text for above in self._parents)]
         self._parents.append(parent)
-        if len(_WORD.findall(item)) >= 2 and len(item) <= LONGEST and not item.endswith(":") and None not in leads:
+        if len(words(item)) >= 2 and len(item) <= LONGEST and not item.endswith((":", "：")) and None not in leads:
             yield self._piece(block.start, item, "item", "\n\n".join(filter(None, leads)))
         if heading:
             self._begin_section(heading)
@@ -172,7 +173,7 @@ class _Pieces:
             for sentence_start, sentence_end in sentences(self._text[start:end]):
                 sentence = " ".join(self._text[start + sentence_start : start + sentence_end].split())
                 self._before.append(sentence)
-                self._lead = self._introduction(self._before) if sentence.endswith(":") else ""
+                self._lead = self._introduction(self._before) if sentence.endswith((":", "：")) else ""
                 if _is_whole(sentence):
                     at = start + sentence_start
                     yield self._piece(at, sentence, "sentence", previous=previous)
@@ -199,7 +200,7 @@ class _Parent(msgspec.Struct, frozen=True):
 
     def is_above(self, item: "_Parent") -> bool:
         if item.indent == self.indent:  # lists of a PDF file are told apart by their marks alone
-            return self.text.endswith(":") and item.marker != self.marker and not item.marker.isdigit()
+            return self.text.endswith((":", "：")) and item.marker != self.marker and not item.marker.isdigit()
         return item.indent > self.indent
 
 
@@ -252,4 +253,5 @@ def _names_columns(row: str) -> bool:
 
 
 def _is_whole(sentence: str) -> bool:
-    return bool(SHORTEST <= len(sentence) <= LONGEST and len(_WORD.findall(sentence)) >= 4 and _WHOLE.match(sentence))
+    shortest = SHORTEST_WIDE if sentence.rstrip("”’」』）")[-1:] in ("。", "！", "？") else SHORTEST
+    return bool(shortest <= len(sentence) <= LONGEST and len(words(sentence)) >= 4 and _WHOLE.match(sentence))
