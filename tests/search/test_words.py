@@ -17,6 +17,7 @@ UNSPACED = st.text("休暇規程のーサポ々税휴가วันหยุด้
         ("Paid Holiday, naïve", ["paid", "holiday", "naïve"]),
         ("有給休暇", ["有給", "給休", "休暇"]),
         ("税", ["税"]),
+        ("You won't, he isn’t: ant's", ["you", "won't", "he", "isn’t", "ant", "s"]),
         ("PerksPlusの料金", ["perksplus", "の料", "料金"]),
         ("ปลาทู", ["ปลา", "ลาท"]),  # without its vowel marks
         ("!?", []),
@@ -45,3 +46,7 @@ def test_pairs_that_only_ask_or_join_are_no_terms() -> None:
     assert query_terms("产品的保修期是多久？") == ["产品", "保修", "修期", "期是", "是多"]
     assert query_terms("休暇の日数とは") == ["休暇", "日数", "数と"]
     assert query_terms("什么") == ["什么"]
+
+
+def test_a_contracted_negation_is_no_term() -> None:
+    assert query_terms("What isn't covered, and who won?") == ["covered", "won"]

@@ -16,7 +16,7 @@ from millstream.models.quotable import Quotable, negates, quotables, refers_back
 from millstream.search import Passage
 from millstream.search.fuse import in_turn
 from millstream.search.parts import question_parts
-from millstream.search.query import STOP_WORDS, query_terms, stem
+from millstream.search.query import STOP_WORDS, is_telling, query_terms, stem
 
 WORDS_PER_SECOND = 30.0  # a comfortable reading pace for words that appear
 MAX_QUOTES = 5
@@ -187,7 +187,7 @@ def _lacks_number(question: str, terms: Sequence[str], pieces: Sequence[Quotable
 
 def _fitting(question: str, pieces: Sequence[Quotable], passages: Sequence[Passage]) -> list[list[Quotable]]:
     """The pieces that fit a question, the best first, each behind the sentence that it refers to; or none."""
-    terms = _meant([stem(term) for term in query_terms(question)], pieces)
+    terms = _meant([stem(term) for term in query_terms(question) if is_telling(term)], pieces)
     if _is_weak(terms, pieces, passages) or _lacks_number(question, terms, pieces, passages):
         return []
     scores = _scores(pieces, terms, question, passages)

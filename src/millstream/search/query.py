@@ -26,6 +26,7 @@ _STOP_PAIRS = frozenset(
         です ます ませ せん した して する され いつ とは には では から まで なに なん どこ いく くら らで すか""",
     )
 )
+_STOPS = STOP_WORDS | _STOP_PAIRS
 _STOP_CHARACTERS = frozenset("的了吗呢吧么をはがの")
 
 
@@ -37,7 +38,8 @@ def query_terms(question: str) -> list[str]:
 
 def is_telling(word: str) -> bool:
     """It says what a question is about, as a stop word does not."""
-    return word not in STOP_WORDS and word not in _STOP_PAIRS and _STOP_CHARACTERS.isdisjoint(word)
+    is_negation = word.endswith(("n't", "n’t"))
+    return not is_negation and word not in _STOPS and _STOP_CHARACTERS.isdisjoint(word)
 
 
 def stem(word: str) -> str:

@@ -15,12 +15,15 @@ _PAIRS = (
 )
 # Thai, Lao, Burmese and Khmer
 _THREES = r"\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ebd\u0ec0-\u0ecd\u0edc-\u0edf\u1000-\u103f\u1050-\u108f\u1780-\u17d3"
-_WORD = re.compile(rf"([{_PAIRS}]+)|([{_THREES}]+)|[^\W{_PAIRS}{_THREES}]+")
+_WORD = re.compile(rf"([{_PAIRS}]+)|([{_THREES}]+)|[a-z]+n['’]t\b|[^\W{_PAIRS}{_THREES}]+")
 _UNSPACED = re.compile(rf"([{_PAIRS}]+)|([{_THREES}]+)")
 
 
 def words(text: str) -> list[str]:
-    """All words in small letters, in order; of a run without spaces its pairs or threes, or it when it is shorter."""
+    """All words in small letters, in order; of a run without spaces its pairs or threes, or it when it is shorter.
+
+    "won't" is one word, so that who asks who won is not told of it.
+    """
     found: list[str] = []
     for match in _WORD.finditer(text.lower()):
         run, size = _run(match)
