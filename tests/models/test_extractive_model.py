@@ -321,11 +321,17 @@ PRICES = [("Product", "Price", "Warranty"), ("Desk lamp", "149 EUR", "24 months"
             ["- Product: Chair; Price: 450 EUR; Warranty: 60 months [1]"],
         ),
         (
+            "\n\n".join(
+                records([("Product", "Note", "Price"), ("Lamp", "red", "9"), ("Chair", "oak; or: elm; ash", "4")])
+            ),
+            ["- Product: Chair; Note: oak; or: elm; ash; Price: 4 [1]"],
+        ),
+        (
             "\n".join(map(piped, PRICES)),
             ["| Product | Price | Warranty |", "|---|---|---|", "| Chair | 450 EUR | 60 months [1] |"],
         ),
     ],
-    ids=["records", "JSON", "piped"],
+    ids=["records", "JSON", "semicolons", "piped"],
 )
 def test_a_row_is_quoted_as_any_reader_writes_it(table: str, quoted: list[str]) -> None:
     text = f"# Prices\n\n{table}\n\nAsk for more."
@@ -337,6 +343,11 @@ def test_a_row_is_quoted_as_any_reader_writes_it(table: str, quoted: list[str]) 
 def test_a_table_below_another_has_a_header_of_its_own() -> None:
     text = "Two.\n\n| Tier | Weeks |\n| Senior | 4 |\n\n| Town | Office |\n| Bern | Main street |"
     assert "| Town | Office |" in quote("office in Bern", [passage(text)])
+
+
+def test_prose_with_a_colon_is_no_record() -> None:
+    text = "Remember: the price of a chair is paid; the rest is free of charge for everybody."
+    assert quote("price of a chair", [passage(text)]).endswith(f"> {text} [1]")
 
 
 @pytest.mark.parametrize(

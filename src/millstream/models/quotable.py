@@ -35,8 +35,7 @@ _NEGATION = re.compile(
     re.IGNORECASE,
 )
 _NO_NEGATION = re.compile(r"\bnot (?:limited|only|just)\b|\bno(?:\.| later| matter| longer than)", re.IGNORECASE)
-_CELL = r"[^\s:;][^:;\n]{0,59}: [^;\n]+"
-_RECORD = re.compile(rf"{_CELL}(?:(?:; |\n){_CELL})+\Z")  # as readers write the rows of spreadsheets, and JSON
+_CELL = re.compile(r"[^\s:;][^:;\n]{0,59}: \S")
 
 
 class Quotable(msgspec.Struct, frozen=True):
@@ -111,7 +110,7 @@ class _Pieces:
             if block.kind == "item":
                 self._before = [""]
                 yield from self._item(block)
-            elif _RECORD.match(text):
+            elif _is_record(text):
                 self._before = [""]
                 yield self._piece(block.start, "; ".join(text.split("\n")), "record")
             elif following and _is_heading_alone(text):
@@ -126,10 +125,10 @@ class _Pieces:
     def _piece(
         self, start: int, text: str, kind: str, lead: str = "", header: str = "", previous: int | None = None
     ) -> Quotable:
+        said = stems(text) | stems(header) | (stems(lead) if kind == "item" else frozenset())
         in_negation = negates(self._heading) or negates(lead)
         if self._heading and ((kind == "item" and not lead) or (in_negation and not negates(f"{lead} {text}"))):
             lead = f"**{self._heading}**" + (f"\n\n{lead}" if lead else "")
-        said = stems(text) | stems(header) | (stems(lead) if kind == "item" else frozenset())
         return Quotable(self._n, start, text, said, kind, lead, header, stems(self._heading), in_negation, previous)
 
     def _row(self, block: Block) -> Iterator[Quotable]:
@@ -202,6 +201,14 @@ class _Parent(msgspec.Struct, frozen=True):
         if item.indent == self.indent:  # lists of a PDF file are told apart by their marks alone
             return self.text.endswith((":", "：")) and item.marker != self.marker and not item.marker.isdigit()
         return item.indent > self.indent
+
+
+def _is_record(text: str) -> bool:
+    """A row of a spreadsheet (`Plan: Basic; Cost: 12.50`) or a record of JSON (a line each), as readers write them."""
+    lines = text.split("\n")
+    parts = lines if len(lines) > 1 else text.split("; ")
+    named = [_CELL.match(part) is not None for part in parts]
+    return named[0] and sum(named) > 1 and (all(named) or (len(lines) == 1 and 2 * sum(named) >= len(named)))
 
 
 def _is_heading_alone(text: str) -> bool:
