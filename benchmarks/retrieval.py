@@ -27,6 +27,7 @@ from millstream.search import Filter
 from millstream.search.embed.minilm import MiniLM
 from millstream.search.sqlite import SqliteIndex
 from millstream.search.vectors import stored
+from millstream.search.writer import connect_to_write
 
 DIMENSIONS, RANK, CLUSTERS = 384, 64, 1000
 WORDS, VOCABULARY, FREQUENT, QUESTION_WORDS = 120, 50_000, 100, 5
@@ -117,7 +118,7 @@ def build(index: SqliteIndex, passages: int, synthetic: Synthetic) -> None:
 
 def build_at_once(index: SqliteIndex, passages: int, synthetic: Synthetic, documents: int = 1000) -> None:
     """The same rows as `build`, in transactions of `documents` documents, the words indexed at the end."""
-    connection = connect(index.path)
+    connection = connect_to_write(index.path)
     connection.execute("PRAGMA synchronous = OFF")
     (trigger,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'passages_added'").fetchone()
     connection.execute("DROP TRIGGER passages_added")
@@ -140,7 +141,7 @@ def build_at_once(index: SqliteIndex, passages: int, synthetic: Synthetic, docum
                 ),
             )
     began = time.process_time()
-    connection.execute("INSERT INTO terms (terms) VALUES ('rebuild')")
+    connection.execute("INSERT INTO terms (rowid, title, text) SELECT id, indexed(title), indexed(text) FROM passages")
     print(f"index: {time.process_time() - began:.1f} CPU-s for the words of {passages:,} passages, all at once")
     connection.execute(trigger)
     connection.close()

@@ -96,6 +96,46 @@ def test_a_statement_about_something_else_is_flagged(support: Support) -> None:
     assert flagged(support, f"{invented} Employees receive twenty days of paid holiday.") == [(invented, ())]
 
 
+REAL = (
+    "Employees receive twenty days of paid holiday each calendar year, and they may carry five of those days over into "
+    "the next year. What is not used is paid out when the contract ends."
+)
+
+
+def test_an_invented_statement_with_few_small_words_is_judged_in_the_language_of_its_answer(support: Support) -> None:
+    invented = "Zebras fly purple rockets over Wellington every single Tuesday morning."
+    assert flagged(support, f"{REAL} {invented}") == [(invented, ())]
+    cited = Cited(2, len(REAL) + 1, len(REAL) + 1 + len(invented))
+    assert flagged(support, f"{REAL} {invented}", cited) == [(invented, ())]
+    german = Support(
+        "Urlaub?", [passage(1, f"{GERMAN} Das gilt für alle, die bei uns mit Vertrag tätig sind, und nur für sie.")]
+    )
+    said = "Das gilt für alle mit Vertrag, und die dürfen nur 5 Tage in das nächste Jahr mitnehmen."
+    invented = "Zebras steuern lila Raketen jeden Dienstag über die Stadt Wellington."
+    assert flagged(german, f"{said} {invented}") == [(invented, ())]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Das Personal erhält bezahlten Urlaub in jedem einzelnen Kalenderjahr.",
+        "Le personnel touche des indemnités lors de chaque absence maladie.",
+        "El personal recibe vacaciones pagadas durante cada temporada de verano.",
+        "Zebras pilot purple rockets every single Tuesday morning.",  # nothing tells of a language
+    ],
+)
+def test_a_sentence_in_another_language_than_its_answer_is_not_judged(support: Support, sentence: str) -> None:
+    assert flagged(support, f"{REAL} {sentence}") == []
+
+
+def test_an_answer_in_another_language_may_quote_its_source(support: Support) -> None:
+    answer = (
+        "Im Handbuch steht: “They may carry five days over into the next year”. Das gilt für das ganze Personal. "
+        "Over allen Standorten hängen Listen mit Namen und Terminen."
+    )
+    assert flagged(support, answer) == []
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -34,8 +34,10 @@ _ABOUT_SOURCES = re.compile(
     r"\b(?:sources?|documents?|passages?|information|context|mention(?:s|ed)?|provided|sorry|I)\b", re.IGNORECASE
 )
 # Without those that are words of other languages too.
-_AMBIGUOUS = "a am an as at be do don for has her his i if in is it may me no on or s so t was we will"
-_ENGLISH = STOP_WORDS - set(re.findall(r"\w+", _AMBIGUOUS))
+_AMBIGUOUS = frozenset(
+    re.findall(r"\w+", "a am an as at be do don for has her his i if in is it may me no on or s so t was we will")
+)
+_ENGLISH = STOP_WORDS - _AMBIGUOUS
 _BELOW_20 = (
     "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
     "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
@@ -90,6 +92,7 @@ class Support:
         """Of the part `text` of an answer that begins at its character `offset`, and whose `citations` are right."""
         added: list[Cited] = []
         unsupported: list[Unsupported] = []
+        answer = _Said(text)
         for start, end in ((start + offset, end + offset) for start, end in statements(text)):
             said = _Said(text[start - offset : end - offset])
             numbers = {cited.n for cited in citations if cited.start < end and start < cited.end}
@@ -98,7 +101,7 @@ class Support:
                 continue
             sources = [self._sources[n - 1] for n in sorted(numbers)] or self._sources
             missing = self._missing(said, sources)
-            if missing or not self._speak_of(said, sources):
+            if missing or not self._speak_of(said, answer, sources):
                 unsupported.append(Unsupported(start, end, tuple(missing)))
         return Review(added, unsupported)
 
@@ -125,11 +128,11 @@ class Support:
         quotations = [q for q in said.quotations if not any(source.holds(q) for source in among)]
         return [*numbers, *quotations]
 
-    def _speak_of(self, said: "_Said", sources: Sequence["_Evidence"]) -> bool:
-        """False only when the sources are certainly about something else."""
+    def _speak_of(self, said: "_Said", answer: "_Said", sources: Sequence["_Evidence"]) -> bool:
+        """False only when the sources are certainly about something else than this statement of the answer."""
         if len(said.words) < FEWEST_WORDS or said.asks or _ABOUT_SOURCES.search(said.text):
             return True
-        if not any(said.comparable_with(source) for source in sources):
+        if not any(said.comparable_with(source, answer) for source in sources):
             return True
         return said.part_in([*sources, self._question]) >= POOR
 
@@ -168,12 +171,23 @@ class _Said:
         stems = frozenset[str]().union(*(source.stems for source in sources))
         return len(self.words & stems) / len(self.words) if self.words else 0.0
 
-    def comparable_with(self, source: _Evidence) -> bool:
-        """Both are in one language: they share function words, as any two texts of some length do."""
+    def comparable_with(self, source: _Evidence, answer: "_Said | None" = None) -> bool:
+        """Both are in one language: they share function words, as any two texts of some length do.
+
+        Of a statement with few of them, one is enough where the whole `answer` is in the language of the source.
+        """
         if source.is_english and len(self._function_words & _ENGLISH) >= 2:
             return True
         shared = len(self._function_words & source.words)
-        return shared >= 2 and shared >= 0.4 * len(self._function_words)
+        if shared >= 2 and shared >= 0.4 * len(self._function_words):
+            return True
+        return answer is not None and self._tells_of(source, 1, 1 / 3) and answer._tells_of(source, 4, 0.6)
+
+    def _tells_of(self, source: _Evidence, fewest: int, part: float) -> bool:
+        """So many of the function words, and such a part of them, are of the source's language and hardly of others."""
+        telling = self._function_words - _AMBIGUOUS
+        known = telling & (source.words | (_ENGLISH if source.is_english else frozenset()))
+        return len(known) >= fewest and len(known) >= part * len(telling)
 
 
 def _is_function_word(word: str) -> bool:

@@ -51,6 +51,23 @@ def test_documents_in_the_data_folder_are_asked_by_page(tmp_path: Path, question
     assert "| hit@1 | 1.000 (1.000 to 1.000) |" in shown.stdout
 
 
+def test_a_source_that_is_not_indexed_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "oaks.md").write_text("An oak bears acorns.")
+    CliRunner().invoke(app, ["sync", str(tmp_path / "docs"), "--data", str(tmp_path / "data")])
+    lines = [
+        {"question": "acorns?", "sources": ["oaks.md", "docs/oaks.md", "elms.md", "aks.md"]},
+        {"question": "elms?", "sources": ["elms.md"]},
+    ]
+    (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    shown = evaluate(tmp_path / "q.jsonl", "--indexed", "--data", tmp_path / "data")
+    assert shown.stderr.splitlines() == [
+        "Not in the index, so always missed: elms.md",
+        "Not in the index, so always missed: aks.md",
+    ]
+    assert shown.stdout.startswith("# q")
+
+
 def test_questions_without_judgements_are_refused(tmp_path: Path) -> None:
     (tmp_path / "q.jsonl").write_text('{"question": "Why?"}')
     with pytest.raises(InputError, match="None of the questions"):

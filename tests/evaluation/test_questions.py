@@ -48,6 +48,14 @@ def test_a_file_holds_a_question_a_line(tmp_path: Path) -> None:
     assert questions.questions == [Question("1", "How long?", (Judged("a.pdf", 2),)), Question("2", "Why?")]
 
 
+def test_a_byte_order_mark_is_passed_over(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text('{"question": "Why?"}', "utf-8-sig")
+    assert [question.text for question in read_questions(tmp_path / "mine.jsonl").questions] == ["Why?"]
+    for name in ("queries.jsonl", "qrels.tsv"):
+        (folder / name).write_text((folder / name).read_text(), "utf-8-sig")
+    assert any(question.judged for question in read_questions(folder).questions)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

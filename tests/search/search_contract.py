@@ -16,9 +16,16 @@ DOCUMENTS = {
         "parking.txt": "The car park opens at seven. Bicycles are welcome.",
     },
     "bob": {"leave.md": "# Leave\n\nBob alone has a sabbatical of one year, and a holiday."},
+    "eve": {
+        "ja.md": "# 規程\n\n有給休暇は年間二十日です。保証期間は三年です。サポート窓口へ。Millstreamの説明書。",
+        "zh.md": "# 手册\n\n员工每年享有二十天带薪休假。产品的保修期为三年。价格含税。",
+        "ko.md": "# 규정\n\n직원의 휴가는 연간 이십 일입니다.",
+        "th.md": "# ระเบียบ\n\nพนักงานมีวันหยุดประจำปียี่สิบวันและน้ำดื่ม",
+    },
 }
 
-MODIFIED = {"leave.md": 1_600_000_000_000, "pay.md": 1_700_000_000_000, "parking.txt": 1_750_000_000_000}
+MODIFIED = {"leave.md": 1_600_000_000_000, "pay.md": 1_700_000_000_000}
+MODIFIED |= dict.fromkeys(("parking.txt", "ja.md", "zh.md", "ko.md", "th.md"), 1_750_000_000_000)
 
 
 class SearchContract:
@@ -115,6 +122,27 @@ class SearchContract:
 
     async def test_inflected_words_are_found(self, search: Search) -> None:
         assert (await search.search("employee holidays", owner="ann"))[0].title == "Leave"
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ("休暇", "ja.md"),
+            ("年間の休暇は何日ですか？", "ja.md"),
+            ("サポート", "ja.md"),
+            ("Millstreamの保証", "ja.md"),
+            ("保修期", "zh.md"),
+            ("产品的保修期是多久？", "zh.md"),
+            ("휴가", "ko.md"),
+            ("วันหยุด", "th.md"),
+            ("น้ำ", "th.md"),
+            ("税", "zh.md"),
+        ],
+    )
+    async def test_words_that_no_spaces_part_are_found(self, search: Search, query: str, found: str) -> None:
+        best, *_ = await search.search(query, owner="eve")
+        assert best.uri == f"docs/{found}"
+        assert best.coverage
+        assert best.text == DOCUMENTS["eve"][found][best.start : best.end]
 
     async def test_coverage_tells_a_strong_match_from_a_weak_one(self, search: Search) -> None:
         strong = (await search.search("paid holiday for employees", owner="ann"))[0].coverage

@@ -19,9 +19,9 @@ from millstream.search.sqlite import SqliteIndex
 from millstream.search.vectors import VectorTable
 
 OWNER = "local"
-WORDS = st.lists(st.sampled_from(["oak", "elm", "ash", "fir", "yew", "bay", "fig"]), min_size=1, max_size=12).map(
-    " ".join
-)
+WORDS = st.lists(
+    st.sampled_from(["oak", "elm", "ash", "fir", "yew", "bay", "fig", "桜の木", "ไม้ไผ่"]), min_size=1, max_size=12
+).map(" ".join)
 # Long enough to be cut in several passages.
 TEXTS = st.one_of(
     WORDS, st.lists(WORDS.map(lambda words: f"A {words} stands here. " * 20), max_size=4).map("\n\n".join)

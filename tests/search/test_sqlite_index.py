@@ -18,6 +18,7 @@ from millstream.search.backfill import Backfill
 from millstream.search.query import query_terms, stem
 from millstream.search.schema import FIRST_VERSION, MIGRATIONS
 from millstream.search.sqlite import SqliteIndex
+from millstream.search.writer import connect_to_write
 
 
 @pytest.fixture(params=["words", "words and meaning", "signs"])
@@ -135,18 +136,6 @@ async def test_the_write_lock_is_never_held_for_long(tmp_path: Path, monkeypatch
     await index.close()
 
 
-async def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    connection = sqlite3.connect(tmp_path / "index.db")
-    connection.executescript(MIGRATIONS[FIRST_VERSION - 1])
-    connection.execute(f"PRAGMA user_version = {FIRST_VERSION}")
-    connection.close()
-    (tmp_path / "a.txt").write_text("Apples are red.")
-    index = SqliteIndex(tmp_path / "index.db")
-    sync([tmp_path / "a.txt"], index)
-    assert [passage.text for passage in await index.search("apples", owner="local")] == ["Apples are red."]
-    await index.close()
-
-
 def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "index.db")
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
@@ -175,7 +164,7 @@ async def test_a_writer_that_died_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Apples are red.")
     index = SqliteIndex(tmp_path / "index.db")
     sync([tmp_path / "a.txt"], index)
-    connection = sqlite3.connect(index.path)
+    connection = connect_to_write(index.path)
     connection.execute(
         "INSERT INTO documents (owner, location, document_id, uri, title, version, state, pages) "
         "VALUES ('local', '/b', 'b', 'b', 'b', 'b', 'loading', 0)"
@@ -184,10 +173,10 @@ async def test_a_writer_that_died_leaves_nothing_behind(tmp_path: Path) -> None:
         'INSERT INTO passages (document, n, title, text, start, "end") '
         "SELECT max(id), 0, 'b', 'Apples', 0, 6 FROM documents"
     )
-    connection.commit()
     assert len(await index.search("apples", owner="local")) == 1
     sync([tmp_path / "a.txt"], index)
     assert connection.execute("SELECT count(*) FROM passages").fetchone() == (1,)
+    assert connection.execute("SELECT count(*) FROM terms WHERE terms MATCH 'apples'").fetchone() == (1,)
     assert connection.execute("INSERT INTO terms (terms) VALUES ('integrity-check')")
     connection.close()
     await index.close()

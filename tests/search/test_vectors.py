@@ -9,6 +9,7 @@ from millstream.database import connect, migrate
 from millstream.search import EVERYTHING, Filter
 from millstream.search.schema import MIGRATIONS
 from millstream.search.vectors import VectorTable, stored
+from millstream.search.writer import connect_to_write
 
 OWNER = "local"
 DIMENSIONS = 100  # not a multiple of 64
@@ -29,7 +30,7 @@ def clustered(count: int, seed: int) -> NDArray[np.float32]:
 
 @pytest.fixture
 def connection(tmp_path: Path) -> sqlite3.Connection:
-    connection = connect(tmp_path / "index.db")
+    connection = connect_to_write(tmp_path / "index.db")
     migrate(connection, "index.db", MIGRATIONS)
     connection.execute("INSERT INTO models (id, name, dimensions) VALUES (1, 'one', ?), (2, 'two', 3)", (DIMENSIONS,))
     return connection

@@ -18,7 +18,7 @@ from millstream.evaluation.judge import Judge
 from millstream.evaluation.questions import QuestionSet, merged, read_questions
 from millstream.evaluation.report import report
 from millstream.evaluation.results import Results, load, save, together
-from millstream.evaluation.retrieval import measure
+from millstream.evaluation.retrieval import measure, unindexed
 from millstream.folder import DataFolder
 from millstream.models import ChatModel
 from millstream.models.configure import create_model
@@ -93,6 +93,8 @@ async def _prepare(folder: Path, settings: Settings, questions: QuestionSet) -> 
                 await asyncio.to_thread(index_corpus, questions.corpus, index, lambda done: show(done, None))
         elif not await index.document_count(owner=OWNER):
             raise InputError("There are no documents in the data folder. Add some first: millstream sync FOLDER")
+        for document in unindexed(questions, [known.uri for known in await index.documents(owner=OWNER)]):
+            typer.echo(f"Not in the index, so always missed: {document}", err=True)
         with _progress("Making vectors") as show:
             await Backfill(index.path, index.embedder, lambda made: show(made.done, made.total)).run()
 

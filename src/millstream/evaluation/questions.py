@@ -163,6 +163,6 @@ def read_lines(path: Path, kind: type[T]) -> Iterator[T]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         raise InputError(f"The file {str(path)!r} is not there or is no text.") from None

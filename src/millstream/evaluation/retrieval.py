@@ -6,8 +6,9 @@ covers (two at most), "first page" when the passage begins on it, which is where
 of its best passage.
 """
 
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from millstream.evaluation.metrics import credited, hit, ndcg, recall, reciprocal_rank
 from millstream.evaluation.questions import Judged, Question, QuestionSet
@@ -38,6 +39,13 @@ async def measure(
             results.append(score(question, passages, by_page=questions.by_page))
             on_progress(len(results))
     return Results(name, questions.name, configuration, results, time.monotonic() - began)
+
+
+def unindexed(questions: QuestionSet, uris: Iterable[str]) -> list[str]:
+    """The judged documents that are none of `uris`, in their order: whatever is found, they are missed."""
+    names = {uri[start:] for uri in uris for start in (0, *(slash.end() for slash in re.finditer("/", uri)))}
+    judged = dict.fromkeys(entry.document for question in questions.questions for entry in question.judged)
+    return [document for document in judged if document not in names]
 
 
 def score(question: Question, passages: Sequence[Passage], *, by_page: bool) -> Result:

@@ -12,11 +12,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Seque
 from itertools import groupby
 
 from millstream.models import Finish, ModelOptions, ModelOutput, Prompt, Text
-from millstream.models.quotable import Quotable, quotables, stems
+from millstream.models.quotable import Quotable, negates, quotables, refers_back, stems
 from millstream.search import Passage
 from millstream.search.fuse import in_turn
 from millstream.search.parts import question_parts
-from millstream.search.query import STOP_WORDS, query_terms, stem
+from millstream.search.query import STOP_WORDS, is_telling, query_terms, stem
 
 WORDS_PER_SECOND = 30.0  # a comfortable reading pace for words that appear
 MAX_QUOTES = 5
@@ -39,6 +39,7 @@ IN_CONTEXT = 0.4  # …when it stands only in the heading above, unless the ques
 LATER = 0.15  # the scores of the nth piece below such a heading are divided by 1 + LATER · (n − 1)
 OTHER_DOCUMENT = 0.6  # of a score is left for a document whose title the question names less than another's
 DANGLING = 0.8  # …for a sentence that begins by referring to the one before
+OPPOSITE = 0.5  # …for what is said to be where it is asked what is not, and the other way round
 NUMBER_BONUS = 1.5  # for a number where one was asked for
 ADDRESS_BONUS = 1.5  # …for an address or a telephone number
 DEFINITION_BONUS = 1.5  # …for "A deductible is …"
@@ -70,10 +71,8 @@ _NUMBER_WORD = re.compile(
     r"hundred|thousand|once|twice|no|none)\b",
     re.IGNORECASE,
 )
-_DANGLING = re.compile(
-    r"(?:this|these|those|that|they|it|he|she|such|however|therefore|additionally|also|in addition|for example|"
-    r"otherwise|instead|moreover|furthermore|if so|if not|then)\b",
-    re.IGNORECASE,
+_ASKS_WHETHER = re.compile(
+    r"\s*(?:am|are|can|could|did|do|does|had|has|have|is|may|must|should|was|were|will|would)\b", re.IGNORECASE
 )
 
 
@@ -117,6 +116,8 @@ def quote(question: str, passages: Sequence[Passage]) -> str:
             chosen += [piece for piece in group if _adds_to(chosen, piece, passages)]
     if not chosen:
         return _not_found(passages)
+    leads = " ".join(piece.lead for piece in chosen)
+    chosen = [piece for piece in chosen if piece.kind != "sentence" or piece.text not in leads]
     return "\n\n".join(_paragraphs(chosen, passages))
 
 
@@ -186,7 +187,7 @@ def _lacks_number(question: str, terms: Sequence[str], pieces: Sequence[Quotable
 
 def _fitting(question: str, pieces: Sequence[Quotable], passages: Sequence[Passage]) -> list[list[Quotable]]:
     """The pieces that fit a question, the best first, each behind the sentence that it refers to; or none."""
-    terms = _meant([stem(term) for term in query_terms(question)], pieces)
+    terms = _meant([stem(term) for term in query_terms(question) if is_telling(term)], pieces)
     if _is_weak(terms, pieces, passages) or _lacks_number(question, terms, pieces, passages):
         return []
     scores = _scores(pieces, terms, question, passages)
@@ -225,7 +226,8 @@ def _scores(
     below = Counter[tuple[int, frozenset[str]]]()
     scores = []
     for piece in pieces:
-        is_section = not asked.isdisjoint(piece.context) and piece.context <= asked | _STOPS
+        is_opposite = _is_opposite(piece, question)
+        is_section = not asked.isdisjoint(piece.context) and piece.context <= asked | _STOPS and not is_opposite
         in_context = sum(weights[term] for term in (piece.context - piece.stems).intersection(terms))
         score = sum(weights[term] for term in piece.stems.intersection(terms))
         score += in_context * (1 if is_section else IN_CONTEXT)
@@ -236,6 +238,8 @@ def _scores(
             score *= OTHER_DOCUMENT
         if _dangles(piece):
             score *= DANGLING
+        if is_opposite:
+            score *= OPPOSITE
         if is_section:
             score /= 1 + LATER * below[piece.n, piece.context]
             below[piece.n, piece.context] += 1
@@ -275,11 +279,18 @@ def _bonuses(question: str) -> Iterator[tuple[re.Pattern[str], float]]:
 
 
 def _dangles(piece: Quotable) -> bool:
-    return piece.kind == "sentence" and _DANGLING.match(piece.text) is not None
+    return piece.kind == "sentence" and refers_back(piece.text)
+
+
+def _is_opposite(piece: Quotable, question: str) -> bool:
+    """It is about what is where the question is about what is not, or the other way round. "Is it?" may be denied."""
+    if negates(question):
+        return not piece.in_negation and not negates(piece.text)
+    return piece.in_negation and _ASKS_WHETHER.match(question) is None
 
 
 def _says_the_same(one: Quotable, other: Quotable) -> bool:
-    if one.kind != other.kind or one.kind == "row":
+    if one.kind != other.kind or one.kind in ("row", "record"):
         return one.text == other.text
     if set(_NUMBER.findall(one.text)) != set(_NUMBER.findall(other.text)):
         return False  # a rule and another version of it
@@ -303,13 +314,15 @@ def _paragraphs(chosen: Sequence[Quotable], passages: Sequence[Passage]) -> Iter
 
 
 def _rendered(kind: str, lead: str, header: str, pieces: Sequence[Quotable]) -> str:
-    if kind == "item":
-        items = "\n".join(f"- {_escaped(piece.text)} [{piece.n}]" for piece in pieces)
-        return f"{_escaped(lead)}\n\n{items}" if lead else items
-    if kind == "row":
+    quoted = [f"{_escaped(piece.text)} [{piece.n}]" for piece in pieces]
+    if kind in ("item", "record"):
+        body = "\n".join(f"- {piece}" for piece in quoted)
+    elif kind == "row":
         rows = (f"{_escaped(piece.text).rstrip('| ')} [{piece.n}] |" for piece in pieces)
-        return "\n".join([header, *rows])
-    return " ".join(f"{_escaped(piece.text)} [{piece.n}]" for piece in pieces)
+        body = "\n".join([header, *rows])
+    else:
+        body = " ".join(quoted)
+    return f"{_escaped(lead)}\n\n{body}" if lead else body
 
 
 def _escaped(text: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from millstream.search import EVERYTHING, Filter
 from millstream.search.filters import condition
+from millstream.search.words import is_beginning
 
 TITLE_WEIGHT = 1.0  # of a term in the title against one in the text
 _AHEAD = 4  # times as many as wanted are ranked before their owners are looked up
@@ -79,4 +80,4 @@ def coverage(connection: sqlite3.Connection, terms: Sequence[str], passages: Seq
 
 def _quoted(term: str) -> str:
     """As an FTS5 string (https://sqlite.org/fts5.html#fts5_strings); inside, nothing has a meaning of its own."""
-    return '"' + term.replace('"', '""') + '"'
+    return '"' + term.replace('"', '""') + ('"*' if is_beginning(term) else '"')

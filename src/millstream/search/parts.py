@@ -2,7 +2,7 @@
 
 import re
 
-from millstream.search.query import STOP_WORDS, query_terms
+from millstream.search.query import STOP_WORDS, is_telling, query_terms
 
 LONGEST = 2000  # characters of a question that is looked at: a longer one is a pasted page
 MOST = 3  # parts; what else is asked stays with the last
@@ -54,5 +54,4 @@ def _with_names(parts: list[str]) -> list[str]:
 
 
 def _tells(part: str) -> bool:
-    terms = query_terms(part)
-    return len([term for term in terms if term not in STOP_WORDS]) >= FEWEST_TERMS
+    return sum(map(is_telling, query_terms(part))) >= FEWEST_TERMS

@@ -7,6 +7,9 @@
 # In `absent` are the files that are not in the index: those that could not be read, and those that a person removed and
 # that stay out until they are named themselves.
 #
+# What `terms` is given is the work of `indexed`, a function of the writer's connection. It must be given the same again
+# when a passage is removed: a change of that function is a change of the schema.
+#
 # A vector is a unit vector of little-endian float16, made by one model of one passage's text; `seq` only grows, so that
 # a reader takes up what came after what it has. `changes` counts what happened to the list of documents.
 _SCHEMA = """
@@ -24,7 +27,8 @@ CREATE TABLE documents (
     size        INTEGER NOT NULL DEFAULT 0,     -- bytes
     modified    INTEGER NOT NULL DEFAULT 0,     -- milliseconds since 1970
     stamp       TEXT NOT NULL DEFAULT '',       -- changes whenever the file may have
-    page_starts TEXT NOT NULL DEFAULT '[]'      -- JSON: offset in the text of each page
+    page_starts TEXT NOT NULL DEFAULT '[]',     -- JSON: offset in the text of each page
+    remark      TEXT NOT NULL DEFAULT ''        -- what of the file could not be read, for a person
 );
 CREATE UNIQUE INDEX documents_ready ON documents (owner, location) WHERE state = 'ready';
 CREATE INDEX documents_by_id ON documents (document_id, owner) WHERE state = 'ready';
@@ -71,17 +75,17 @@ CREATE TABLE passages (
 CREATE INDEX passages_of_document ON passages (document, n);
 
 CREATE VIRTUAL TABLE terms USING fts5 (
-    title, text, content = 'passages', content_rowid = 'id', tokenize = 'porter unicode61'
+    title, text, content = '', tokenize = 'porter unicode61'
 );
 CREATE TRIGGER passages_added AFTER INSERT ON passages BEGIN
-    INSERT INTO terms (rowid, title, text) VALUES (new.id, new.title, new.text);
+    INSERT INTO terms (rowid, title, text) VALUES (new.id, indexed(new.title), indexed(new.text));
 END;
 CREATE TRIGGER passages_removed AFTER DELETE ON passages BEGIN
-    INSERT INTO terms (terms, rowid, title, text) VALUES ('delete', old.id, old.title, old.text);
+    INSERT INTO terms (terms, rowid, title, text) VALUES ('delete', old.id, indexed(old.title), indexed(old.text));
 END;
 CREATE TRIGGER passages_retitled AFTER UPDATE OF title ON passages BEGIN
-    INSERT INTO terms (terms, rowid, title, text) VALUES ('delete', old.id, old.title, old.text);
-    INSERT INTO terms (rowid, title, text) VALUES (new.id, new.title, new.text);
+    INSERT INTO terms (terms, rowid, title, text) VALUES ('delete', old.id, indexed(old.title), indexed(old.text));
+    INSERT INTO terms (rowid, title, text) VALUES (new.id, indexed(new.title), indexed(new.text));
 END;
 
 CREATE TABLE models (
@@ -102,11 +106,8 @@ CREATE TRIGGER passages_forgotten AFTER DELETE ON passages BEGIN
 END;
 """
 
-# What of the file could not be read, for a person.
-_REMARKS = "ALTER TABLE documents ADD COLUMN remark TEXT NOT NULL DEFAULT '';"
-
-MIGRATIONS = ["", "", _SCHEMA, _REMARKS]
+MIGRATIONS = ["", "", "", _SCHEMA]
 """Script i brings a file from schema version i to i + 1; `PRAGMA user_version` says where a file stands."""
 
-FIRST_VERSION = 3
-"""Files of versions 1 and 2 were made before the first release, and are not brought up to date."""
+FIRST_VERSION = 4
+"""Files of versions 1 to 3 were made before the first release, and are not brought up to date."""

@@ -16,6 +16,7 @@ from millstream.documents import Document
 from millstream.documents.folders import printable
 from millstream.documents.split import Chunk
 from millstream.errors import Conflict
+from millstream.search.words import indexed
 
 HOLD_MS = 20  # the write lock is given back as soon as it has been held so long: after 50 ms at the very most
 _LOCK_TIMEOUT_S = 3.0
@@ -73,6 +74,14 @@ class FileFacts(msgspec.Struct, frozen=True):
 _NO_FACTS = FileFacts()
 
 
+def connect_to_write(path: Path) -> sqlite3.Connection:
+    """A connection to the index with what its triggers need. Raises as `connect`."""
+    connection = connect(path)
+    connection.execute("PRAGMA trusted_schema=ON")  # else triggers may not call a function of ours
+    connection.create_function("indexed", 1, indexed, deterministic=True)
+    return connection
+
+
 class IndexWriter:
     """The one writer of an index, for as long as the `with` block lasts. All its methods block."""
 
@@ -92,7 +101,7 @@ class IndexWriter:
             raise Conflict(
                 "Another sync is writing this index. Wait until it has finished, then sync again.", code="sync-running"
             ) from None
-        self._connection = connect(self._path)
+        self._connection = connect_to_write(self._path)
         try:
             check_writable(self._connection, self._path.name)
         except BaseException:
