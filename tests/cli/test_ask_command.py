@@ -1,13 +1,9 @@
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import PATIENCE_S, Serve, assert_one_line_error, environment, millstream, serve, until
-from held_model import HeldModel
+from commands import Serve, assert_one_line_error, millstream, serve
 
 WHEEL = "The mill wheel turns in the stream. It grinds grain."
 
@@ -111,27 +107,3 @@ def test_nobody_there_is_one_line_at_once(tmp_path: Path) -> None:
 
 def test_what_is_no_address_is_one_line(tmp_path: Path) -> None:
     assert_one_line_error(millstream(tmp_path, "ask", "Why?", "--url", "localhost:8000"), 2, "localhost:8000")
-
-
-def test_interrupting_the_command_stops_the_run_on_the_server(tmp_path: Path) -> None:
-    with (
-        HeldModel().serving() as model,
-        serve(tmp_path, MILLSTREAM_MODEL="openai/held", OPENAI_BASE_URL=model.url) as server,
-    ):
-        asking = subprocess.Popen(
-            [sys.executable, "-m", "millstream", "ask", "Why?", "--answer", "chat", "--json"],
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert asking.stdout is not None
-        run_id = json.loads(asking.stdout.readline())["run_id"]
-        while "text.delta" not in asking.stdout.readline():
-            pass
-        asking.send_signal(signal.SIGINT)
-        _, said = asking.communicate(timeout=PATIENCE_S)
-        assert asking.returncode != 0
-        assert "Traceback" not in said
-        until(lambda: server.ask("GET", f"/api/runs/{run_id}")[2]["state"] == "stopped")
