@@ -65,4 +65,4 @@ def run() -> None:
 
 def exit_code(error: MillstreamError) -> int:
     """2 when the command or a setting is wrong, 1 when something else went wrong."""
-    return 2 if error.code == "configuration" or error.status == 400 else 1
+    return 2 if error.code == "configuration" or error.status in (400, 401) else 1

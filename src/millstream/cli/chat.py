@@ -19,7 +19,6 @@ from millstream.conversations import text_of
 from millstream.errors import InputError, MillstreamError, RunError
 from millstream.events import TextDelta
 from millstream.marks import place_marks
-from millstream.server.settings import load_settings
 from millstream.snapshot import Snapshot
 
 HISTORY = 20  # conversations that /history shows
@@ -44,15 +43,14 @@ def chat(
     model: Annotated[str | None, typer.Option(help="The language model; see MILLSTREAM_MODEL.")] = None,
 ) -> None:
     """Hold a conversation. Piped in, every line is a question; the exit code is 0 when all answers are complete."""
-    settings = load_settings(data=data, model=model)
     fields: dict[str, Any] = {} if answer is None else {"answer": answer}
     if sys.stdin is None:
         raise InputError("The standard input is closed. Give the questions there, or start it at a terminal.")
-    with reachable(settings, url) as server, Client(server.url) as client:
+    with reachable(url, data=data, model=model) as server:
         if sys.stdin.isatty() and sys.stdout.isatty():
-            _Chat(client, fields, outlives=not server.own).hold(go_on)
+            _Chat(server.client, fields, outlives=not server.own).hold(go_on)
         else:
-            _answer_lines(client, fields, go_on)
+            _answer_lines(server.client, fields, go_on)
 
 
 def _answer_lines(client: Client, fields: dict[str, Any], go_on: bool) -> None:
