@@ -18,6 +18,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert millstream(folder, "sync", "documents").returncode == 0
     for name, steps in {
         "cites": [{"type": "text", "text": "It grinds grain [1]. More."}],
+        "far": [{"type": "text", "text": "水 mill"}],
         "fails": [{"type": "text", "text": "Half "}, {"type": "error", "status": 500, "message": "boom"}],
     }.items():
         (folder / f"{name}.json").write_text(json.dumps({"calls": [{"steps": steps}]}))
@@ -64,6 +65,14 @@ def test_json_without_a_stream_is_the_whole_answer(folder: Path) -> None:
     body = json.loads(done.stdout)
     assert (body["state"], body["message"]["content"]) == ("finished", "It grinds grain. More.")
     assert body["message"]["citations"] == [{"n": 1, "start": 0, "end": 15}]
+
+
+def test_what_a_terminal_without_utf_8_cannot_show_is_replaced_but_not_in_json(folder: Path) -> None:
+    asked = ("ask", "Why?", "--model", "scripted/far.json", "--answer", "chat")
+    variables = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
+    assert millstream(folder, *asked, **variables).stdout == "? mill\n"
+    for more in (("--json",), ("--json", "--no-stream")):
+        assert "水 mill" in millstream(folder, *asked, *more, **variables).stdout
 
 
 def test_an_answer_chooses_by_name(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The commands, and what becomes of their errors."""
 
+import io
 import sqlite3
 import sys
 from typing import Annotated
@@ -53,6 +54,8 @@ def _options(
 
 def run() -> None:
     """Runs the command. An error is one clear line and an exit code: 2 for wrong usage or settings, else 1."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # answers have characters that a terminal without UTF-8 cannot show
     try:
         app()
     except MillstreamError as error:

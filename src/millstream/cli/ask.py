@@ -57,13 +57,13 @@ def _show(run: RunStream, *, as_json: bool, stream: bool) -> Snapshot:
     if stream:
         for event in run:
             if as_json:
-                sys.stdout.write(encode(event).decode())
+                sys.stdout.buffer.write(encode(event))
                 sys.stdout.flush()
             else:
                 printer.show(event)
     snapshot = run.final()
     if not stream and as_json:
-        sys.stdout.write(encode_json(snapshot).decode() + "\n")
+        sys.stdout.buffer.write(encode_json(snapshot) + b"\n")
     elif not stream:
         printer.show_whole(snapshot)
     return snapshot
