@@ -1,6 +1,7 @@
 """One server over HTTP: requests, refusals in the server's own words, and lines however long."""
 
 import asyncio
+import os
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, TypeVar
@@ -119,7 +120,11 @@ async def lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]
 
 
 def _unreachable(url: str, error: Exception) -> Unavailable:
-    return Unavailable(f"{url} cannot be reached: {error or type(error).__name__}.")
+    reason = str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorError) and error.errno is not None:
+        # aiohttp's own words are those of its insides; negative numbers are those of names that are not found.
+        reason = os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
+    return Unavailable(f"{url} cannot be reached: {reason}.")
 
 
 def _refusal(status: int, body: bytes) -> MillstreamError:
