@@ -7,22 +7,23 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import millstream.client.asynchronous
 import millstream.client.blocking
 import millstream.client.connection
 from core import until
-from millstream import AsyncClient, Client
+from demanding import Demanding
+from millstream import AsyncClient, Client, Millstream
 from millstream.client.loop import LoopThread
-from millstream.errors import Forbidden, InputError, ModelError, RunError, Unavailable
-from millstream.events import AnyEvent, Data, RunFailed, RunFinished, TextDelta
-from serving import CuttingProxy, Server, Told, serving, within
+from millstream.errors import InputError, ModelError, RunError, Unavailable
+from millstream.events import AnyEvent, Data, RunFailed, RunFinished, RunStopped, TextDelta
+from serving import CuttingProxy, Server, serving, within
 
 T = TypeVar("T")
 
@@ -244,33 +245,53 @@ async def test_nobody_there_is_told_at_once() -> None:
             client.snapshot("x"),
             anext(client.run("Why?")),
         ):
-            with pytest.raises(Unavailable, match=r"http://127\.0\.0\.1:1 cannot be reached"):
+            with pytest.raises(Unavailable, match=r"^http://127\.0\.0\.1:1 cannot be reached: Connection refused\.$"):
                 await within(call)
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://localhost", "http://", "nonsense", ""])
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://localhost", "http://", "http://[", "nonsense", ""])
 async def test_what_is_no_address_is_told_at_once(url: str) -> None:
     async with AsyncClient(url) as client:
         with pytest.raises(InputError, match="address of a server"):
             await within(client.snapshot("x"))
 
 
-async def test_the_token_is_sent_as_a_bearer_token(tmp_path: Path) -> None:
-    def by_token(connection: HTTPConnection) -> str:
-        if connection.headers.get("authorization") != "Bearer ann":
-            raise Forbidden("Sign in first.")
-        return "ann"
+@pytest.mark.parametrize(
+    ("authorization", "given"),
+    [
+        ("Bearer s3cret", {"token": "s3cret"}),
+        ("Basic YW5uOnMvM2NyZXQ=", {"name": "ann:s%2F3cret@"}),
+        ("Basic YW5uOg==", {"name": "ann@"}),
+        ("Key s3cret", {"headers": {"Authorization": "Key s3cret"}}),
+    ],
+)
+async def test_whoever_stands_before_the_server_is_told_who_asks_with_every_request(
+    tmp_path: Path, authorization: str, given: dict[str, Any]
+) -> None:
+    name = given.pop("name", "")
+    async with (
+        serving(tmp_path, app=lambda ours: Demanding(ours.app, authorization)) as server,
+        CuttingProxy(server.port, [600]).running() as proxy,
+        AsyncClient(f"http://{name}127.0.0.1:{proxy.port}", **given) as client,
+    ):
+        asked = asyncio.create_task(all_of(client, run_id="r1"))
+        telling = await server.told.next()
+        telling.run.write("word " * 200)
+        await until(lambda: "r1" in server.millstream.supervisor._live)
+        await within(client.stop("r1"))
+        assert isinstance((await within(asked))[-1], RunStopped)
+        assert len(await within(client.conversations())) == 1
 
-    told = Told()
-    async with serving(tmp_path, told.answer, identify=by_token) as server:
-        async with AsyncClient(server.url) as client:
-            with pytest.raises(InputError, match="Sign in first") as refused:
-                await all_of(client)
-            assert refused.value.status == 403
-        async with AsyncClient(server.url, token="ann") as client:
-            asked = asyncio.create_task(all_of(client))
-            (await told.next()).end()
-            await within(asked)
+
+@pytest.mark.parametrize("given", [{}, {"token": "wr0ng"}])
+async def test_who_lacks_the_token_is_told_so(tmp_path: Path, given: dict[str, str]) -> None:
+    async with (
+        serving(tmp_path, app=lambda ours: Demanding(ours.app, "Bearer s3cret")) as server,
+        AsyncClient(server.url, **given) as client,
+    ):
+        with pytest.raises(InputError, match="wants a token") as refused:
+            await all_of(client)
+        assert (refused.value.status, refused.value.code) == (401, "http-error")
 
 
 # Cuts (that nothing is lost or doubled, wherever they fall, is shown in tests/server/test_resuming.py)
@@ -372,12 +393,19 @@ async def test_a_server_that_falls_silent_is_dead(tmp_path: Path, monkeypatch: p
     """A server of ours sends a heartbeat; a stream without any is read again elsewhere."""
     monkeypatch.setattr(millstream.client.connection, "SILENCE_S", 0.3)
     monkeypatch.setattr(millstream.client.asynchronous, "ATTEMPTS", 1000)
-    async with serving(tmp_path, heartbeat=60) as server, AsyncClient(server.url) as client:
+    paths: list[str] = []
+
+    def noting(ours: Millstream) -> ASGIApp:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            paths.append(scope["path"])
+            await ours.app(scope, receive, send)
+
+        return app
+
+    async with serving(tmp_path, heartbeat=60, app=noting) as server, AsyncClient(server.url) as client:
         asked = asyncio.create_task(all_of(client, run_id="r1"))
         telling = await server.told.next()
-        lives = server.millstream.supervisor._live
-        for readers in (1, 0, 1):
-            await until(lambda readers=readers: "r1" in lives and lives["r1"].readers == readers)
+        await until(lambda: "/api/runs/r1/events" in paths)
         telling.end()
         assert isinstance((await within(asked))[-1], RunFinished)
 
@@ -476,9 +504,19 @@ async def test_a_web_page_and_a_redirect_are_told_as_such() -> None:
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_a_token_that_no_header_can_hold_is_told_at_once(kind: type[Client] | type[AsyncClient]) -> None:
-    with pytest.raises(InputError, match="token"):
-        kind(token="a\nb")
+@pytest.mark.parametrize(
+    ("url", "given", "told"),
+    [
+        ("http://a", {"token": "a\nb"}, "token holds"),
+        ("http://a", {"headers": {"X-Key": "a\r\nb"}}, "header X-Key holds"),
+        ("http://ann:secret@a", {"token": "b"}, "token and a password"),
+    ],
+)
+def test_what_no_header_can_hold_is_told_at_once(
+    kind: type[Client] | type[AsyncClient], url: str, given: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        kind(url, **given)
 
 
 async def test_a_client_may_be_used_in_one_event_loop_after_another(server: Server) -> None:

@@ -1,13 +1,9 @@
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import PATIENCE_S, Serve, assert_one_line_error, environment, millstream, serve, until
-from held_model import HeldModel
+from commands import Serve, assert_one_line_error, millstream, serve
 
 WHEEL = "The mill wheel turns in the stream. It grinds grain."
 
@@ -22,6 +18,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert millstream(folder, "sync", "documents").returncode == 0
     for name, steps in {
         "cites": [{"type": "text", "text": "It grinds grain [1]. More."}],
+        "far": [{"type": "text", "text": "水 mill"}],
         "fails": [{"type": "text", "text": "Half "}, {"type": "error", "status": 500, "message": "boom"}],
     }.items():
         (folder / f"{name}.json").write_text(json.dumps({"calls": [{"steps": steps}]}))
@@ -70,6 +67,14 @@ def test_json_without_a_stream_is_the_whole_answer(folder: Path) -> None:
     assert body["message"]["citations"] == [{"n": 1, "start": 0, "end": 15}]
 
 
+def test_what_a_terminal_without_utf_8_cannot_show_is_replaced_but_not_in_json(folder: Path) -> None:
+    asked = ("ask", "Why?", "--model", "scripted/far.json", "--answer", "chat")
+    variables = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
+    assert millstream(folder, *asked, **variables).stdout == "? mill\n"
+    for more in (("--json",), ("--json", "--no-stream")):
+        assert "水 mill" in millstream(folder, *asked, *more, **variables).stdout
+
+
 def test_an_answer_chooses_by_name(folder: Path) -> None:
     done = millstream(folder, "ask", "Why?", "--model", "scripted/cites.json", "--answer", "chat")
     assert done.stdout.startswith("It grinds grain")
@@ -111,27 +116,3 @@ def test_nobody_there_is_one_line_at_once(tmp_path: Path) -> None:
 
 def test_what_is_no_address_is_one_line(tmp_path: Path) -> None:
     assert_one_line_error(millstream(tmp_path, "ask", "Why?", "--url", "localhost:8000"), 2, "localhost:8000")
-
-
-def test_interrupting_the_command_stops_the_run_on_the_server(tmp_path: Path) -> None:
-    with (
-        HeldModel().serving() as model,
-        serve(tmp_path, MILLSTREAM_MODEL="openai/held", OPENAI_BASE_URL=model.url) as server,
-    ):
-        asking = subprocess.Popen(
-            [sys.executable, "-m", "millstream", "ask", "Why?", "--answer", "chat", "--json"],
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert asking.stdout is not None
-        run_id = json.loads(asking.stdout.readline())["run_id"]
-        while "text.delta" not in asking.stdout.readline():
-            pass
-        asking.send_signal(signal.SIGINT)
-        _, said = asking.communicate(timeout=PATIENCE_S)
-        assert asking.returncode != 0
-        assert "Traceback" not in said
-        until(lambda: server.ask("GET", f"/api/runs/{run_id}")[2]["state"] == "stopped")

@@ -1,12 +1,11 @@
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import PATIENCE_S, Serve, assert_one_line_error, environment, millstream, serve, until
+from commands import PATIENCE_S, Serve, assert_one_line_error, environment, millstream, serve
 from held_model import HeldModel
 from typed_terminal import CTRL_BACKSLASH, CTRL_C, CTRL_D, terminal
 
@@ -214,28 +213,6 @@ def test_piped_a_failed_answer_is_told_on_standard_error_with_exit_code_1(folder
 def test_nobody_at_the_address_is_one_clear_line(folder: Path) -> None:
     done = piped(folder, "Why?\n", "--url", "http://127.0.0.1:1")
     assert_one_line_error(done, 1, "http://127.0.0.1:1 cannot be reached")
-
-
-def test_interrupting_a_piped_chat_stops_the_answer(tmp_path: Path, server: Serve, model: HeldModel) -> None:
-    command = [sys.executable, "-m", "millstream", "chat", "--answer", "chat"]
-    chat = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert chat.stdin is not None
-    assert chat.stdout is not None
-    chat.stdin.write(b"Why?\n")
-    chat.stdin.flush()
-    chat.stdout.read(5)
-    chat.send_signal(signal.SIGINT)
-    chat.communicate(timeout=PATIENCE_S)
-    [conversation] = server.ask("GET", "/api/conversations")[2]["conversations"]
-    path = f"/api/conversations/{conversation['conversation_id']}"
-    until(lambda: server.ask("GET", path)[2]["messages"][-1]["run"]["state"] == "stopped")
 
 
 def test_a_closed_standard_input_is_one_clear_line(tmp_path: Path) -> None:

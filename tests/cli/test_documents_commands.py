@@ -8,7 +8,7 @@ import pytest
 from commands import PATIENCE_S, environment
 from typer.testing import CliRunner
 
-from millstream.cli import app
+from millstream.cli.app import app
 from millstream.cli.terminal import harmless
 
 

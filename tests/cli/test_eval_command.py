@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from millstream.cli import app
+from millstream.cli.app import app
 from millstream.errors import InputError
 
 

@@ -10,7 +10,7 @@ import typer
 from starlette.routing import Route, WebSocketRoute
 
 from millstream import events
-from millstream.cli import app
+from millstream.cli.app import app
 from millstream.errors import MODEL_ERROR_STATUS
 from millstream.server import page
 from millstream.server.protocols import protocol_routes

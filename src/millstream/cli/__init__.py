@@ -1,68 +1,29 @@
-"""The command `millstream`."""
+"""The command `millstream`. Its modules are loaded when it is called, so that Ctrl-C is understood meanwhile."""
 
-import sqlite3
+import os
+import signal
 import sys
-from typing import Annotated
+from types import FrameType
 
-import typer
-
-from millstream import __version__
-from millstream.cli.ask import ask
-from millstream.cli.catalogue import documents_group
-from millstream.cli.chat import chat
-from millstream.cli.documents import sync
-from millstream.cli.evaluate import evaluate
-from millstream.cli.new import new
-from millstream.cli.replay import replay
-from millstream.cli.search import search
-from millstream.cli.serve import serve
-from millstream.errors import MillstreamError
-
-app = typer.Typer(
-    name="millstream",
-    help="Answers over your own documents, streamed whole: steps, sources, reasoning, words.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-app.command()(serve)
-app.command()(sync)
-app.command()(ask)
-app.command()(chat)
-app.command()(search)
-app.command()(replay)
-app.command()(new)
-app.command("eval")(evaluate)
-app.add_typer(documents_group)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"millstream {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    pass
+INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended: 128 + SIGINT
 
 
 def main() -> None:
-    """Runs the command. An error is one clear line and an exit code: 2 for wrong usage or settings, else 1."""
+    """Runs the command. Ctrl-C ends it quietly with exit code 130, wherever it hits."""
+    given = signal.getsignal(signal.SIGINT)
+    at_once = _end if given is signal.default_int_handler else given  # whoever started it may have it ignored
+    # While modules load, and when all is done, there is nothing to tidy up, and an exception would be told by others.
+    signal.signal(signal.SIGINT, at_once)
+    from millstream.cli.app import run
+
     try:
-        app()
-    except MillstreamError as error:
-        typer.echo(f"millstream: {error.message}", err=True)
-        sys.exit(exit_code(error))
-    except (sqlite3.Error, OSError) as error:  # a full or read-only disk, a file that may not be read
-        typer.echo(f"millstream: {error}", err=True)
-        sys.exit(1)
+        signal.signal(signal.SIGINT, given)
+        run()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    finally:
+        signal.signal(signal.SIGINT, at_once)
 
 
-def exit_code(error: MillstreamError) -> int:
-    """2 when the command or a setting is wrong, 1 when something else went wrong."""
-    return 2 if error.code == "configuration" or error.status == 400 else 1
+def _end(number: int, frame: FrameType | None) -> None:
+    os._exit(INTERRUPTED)

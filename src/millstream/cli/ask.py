@@ -9,10 +9,9 @@ import typer
 
 from millstream.cli.reach import reachable
 from millstream.cli.terminal import Printer
-from millstream.client import Client, RunStream
+from millstream.client import RunStream
 from millstream.errors import InputError, MillstreamError, RunError
 from millstream.events import encode, encode_json
-from millstream.server.settings import load_settings
 from millstream.snapshot import Snapshot
 
 
@@ -36,10 +35,9 @@ def ask(
         question.encode()
     except UnicodeEncodeError:
         raise InputError("The question is not UTF-8 text. Check the encoding of the terminal.") from None
-    settings = load_settings(data=data, model=model, quote_pace=None if stream else 0)
     fields: dict[str, Any] = {} if answer is None else {"answer": answer}
-    with reachable(settings, url) as server, Client(server.url) as client:
-        run = client.run(question, **fields)
+    with reachable(url, data=data, model=model, quote_pace=None if stream else 0) as server:
+        run = server.client.run(question, **fields)
         try:
             snapshot = _show(run, as_json=json, stream=stream)
         except (KeyboardInterrupt, BrokenPipeError):
@@ -59,13 +57,13 @@ def _show(run: RunStream, *, as_json: bool, stream: bool) -> Snapshot:
     if stream:
         for event in run:
             if as_json:
-                sys.stdout.write(encode(event).decode())
+                sys.stdout.buffer.write(encode(event))
                 sys.stdout.flush()
             else:
                 printer.show(event)
     snapshot = run.final()
     if not stream and as_json:
-        sys.stdout.write(encode_json(snapshot).decode() + "\n")
+        sys.stdout.buffer.write(encode_json(snapshot) + b"\n")
     elif not stream:
         printer.show_whole(snapshot)
     return snapshot

@@ -8,18 +8,18 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group
 from rich.text import Text
 
+from millstream.cli.pieces import pieces_of
 from millstream.cli.reach import reachable
 from millstream.cli.terminal import Printer, cited_source, harmless
-from millstream.cli.view import AnswerView, markdown
+from millstream.cli.view import AnswerView
 from millstream.client import Client, Conversation, RunStream
 from millstream.conversations import text_of
 from millstream.errors import InputError, MillstreamError, RunError
 from millstream.events import TextDelta
 from millstream.marks import place_marks
-from millstream.server.settings import load_settings
 from millstream.snapshot import Snapshot
 
 HISTORY = 20  # conversations that /history shows
@@ -44,15 +44,14 @@ def chat(
     model: Annotated[str | None, typer.Option(help="The language model; see MILLSTREAM_MODEL.")] = None,
 ) -> None:
     """Hold a conversation. Piped in, every line is a question; the exit code is 0 when all answers are complete."""
-    settings = load_settings(data=data, model=model)
     fields: dict[str, Any] = {} if answer is None else {"answer": answer}
     if sys.stdin is None:
         raise InputError("The standard input is closed. Give the questions there, or start it at a terminal.")
-    with reachable(settings, url) as server, Client(server.url) as client:
+    with reachable(url, data=data, model=model) as server:
         if sys.stdin.isatty() and sys.stdout.isatty():
-            _Chat(client, fields, outlives=not server.own).hold(go_on)
+            _Chat(server.client, fields, outlives=not server.own).hold(go_on)
         else:
-            _answer_lines(client, fields, go_on)
+            _answer_lines(server.client, fields, go_on)
 
 
 def _answer_lines(client: Client, fields: dict[str, Any], go_on: bool) -> None:
@@ -204,9 +203,8 @@ class _Chat:
                         self._unknown = run.run_id  # it has begun
                         view.show(event)
                 except KeyboardInterrupt:
-                    run.stop(seen=view.seen)
-                    rest = self._client.follow(run.run_id, after=run.seq)
-                    for event in rest:
+                    run.stop(seen=view.seen())
+                    for event in self._client.follow(run.run_id, after=run.seq):
                         if not isinstance(event, TextDelta):  # else it came after the Stop
                             view.show(event)
                 except _Detach:
@@ -260,15 +258,15 @@ class _Chat:
     def _show(self, snapshot: Snapshot) -> None:
         message = snapshot.message
         marked = place_marks(message.content, message.citations, lambda n: f" [{n}]")
-        self._console.print(markdown(harmless(marked)))
+        below = []
         for source in message.sources:
-            pages = {citation.page for citation in message.citations if citation.n == source.n}
-            if pages:
-                self._note(cited_source(source, pages))
+            if pages := {citation.page for citation in message.citations if citation.n == source.n}:
+                below.append(Text(harmless(cited_source(source, pages)), "dim"))
         if message.error is not None:
-            self._console.print(Text(harmless(message.error.message), "red"))
+            below.append(Text(harmless(message.error.message), "red"))
         elif snapshot.state == "stopped":
-            self._note("Stopped.")
+            below.append(Text("Stopped.", "dim"))
+        self._console.print(Group(*pieces_of(harmless(marked)), *([Text(), *below] if below else [])))
 
     def _note(self, text: str) -> None:
         self._console.print(Text(text, "dim"))

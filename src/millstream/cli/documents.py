@@ -49,8 +49,6 @@ def sync(
             report = _sync(documents, index, pool, again=again, vectors=vectors, json=json)
             while watcher is not None and watcher.wait():
                 report = _sync(documents, index, pool, again=False, vectors=vectors, json=json)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
     finally:
         asyncio.run(index.close())
     if report.failed:

@@ -3,13 +3,16 @@
 import asyncio
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from millstream.client import Client
 from millstream.client.loop import LoopThread
+from millstream.errors import InputError
 from millstream.folder import serving
-from millstream.server.settings import Settings
+from millstream.server.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import uvicorn
@@ -19,24 +22,31 @@ if TYPE_CHECKING:
 class Server:
     """`own`: it ends with this command."""
 
-    url: str
+    client: Client
     own: bool
 
 
 @contextmanager
-def reachable(settings: Settings, url: str | None) -> Iterator[Server]:
-    """A server: `url`, else the one that serves the data folder, else one of our own while it lasts.
+def reachable(url: str | None, *, data: Path | None, model: str | None, **flags: Any) -> Iterator[Server]:
+    """A client of the server at `url`, else of the one that serves the data folder, else of one of our own meanwhile.
 
-    Raises ConfigurationError when our own cannot be started.
+    The others are flags of settings. Raises InputError for those that another server would not heed, and
+    ConfigurationError when our own cannot be started.
     """
-    if url is None:
-        other = serving(settings.data)
-        url = other.url if other is not None else None
-    if url is not None:
-        yield Server(url, own=False)
-    else:
-        with _own_server(settings) as own:
-            yield Server(own, own=True)
+    for name, value in (("--data", data), ("--model", model)):
+        if url is not None and value is not None:
+            raise InputError(f"{name} is for a server of this machine, and --url names another. Leave out one of them.")
+    settings = load_settings(data=data, model=model, **flags)
+    if url is None and (other := serving(settings.data)) is not None and other.url is not None:
+        url = other.url
+        if model is not None:
+            raise InputError(f"{url} serves this data folder, with its own model. Leave out --model, or end that one.")
+    with ExitStack() as stack:
+        own = url is None
+        if url is None:
+            url = stack.enter_context(_own_server(settings))
+        token = settings.token.get_secret_value() if settings.token is not None else None
+        yield Server(stack.enter_context(Client(url, token=token)), own)
 
 
 @contextmanager

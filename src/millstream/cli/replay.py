@@ -62,7 +62,7 @@ async def _play(events: list[AnyEvent | None], speed: float, as_json: bool) -> N
     printer = Printer(sys.stdout, sys.stderr)
     async for event in paced(events, speed):
         if as_json:
-            sys.stdout.write(encode(event).decode())
+            sys.stdout.buffer.write(encode(event))
             sys.stdout.flush()
         else:
             printer.show(event)

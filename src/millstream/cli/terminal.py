@@ -19,10 +19,15 @@ from millstream.events import (
     StepStarted,
     TextDelta,
     TextFinished,
+    ToolFinished,
+    ToolStarted,
+    encode_json,
 )
 from millstream.snapshot import Snapshot, SourceState
 
 _COMMAND = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+CALL_CHARACTERS = 80  # of a tool call's arguments
 
 
 def harmless(text: str) -> str:
@@ -35,6 +40,12 @@ def harmless(text: str) -> str:
 def cited_source(source: Source | SourceState, pages: Iterable[int | None] = ()) -> str:
     """One line that names a source; `pages` are those that its citations name."""
     return f"[{source.n}] {source.title} ({source.uri}{cited_pages(source, pages)})"
+
+
+def call(tool: ToolStarted) -> str:
+    """A tool call in one line, cut where it becomes long."""
+    arguments = ", ".join(f"{name}={encode_json(value).decode()}" for name, value in tool.arguments.items())
+    return f"{tool.name}({arguments if len(arguments) <= CALL_CHARACTERS else arguments[: CALL_CHARACTERS - 1] + '…'})"
 
 
 class Printer:
@@ -58,6 +69,10 @@ class Printer:
                 self._note(event.label)
             case StepFinished():
                 self._note(f"{event.label} ({event.elapsed_ms} ms)")
+            case ToolStarted():
+                self._note(call(event))
+            case ToolFinished() if event.error is not None:
+                self._note(event.error)
             case Source():
                 self._sources[event.n] = event
             case ReasoningDelta() if self._talkative:

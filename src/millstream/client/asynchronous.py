@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
 from types import TracebackType
@@ -25,12 +25,14 @@ ATTEMPTS = 10
 class AsyncClient:
     """Use as `async with AsyncClient(url) as client`, or call `close` at the end.
 
-    `token` is sent as a bearer token. Every call raises MillstreamError with the server's words when it refuses,
-    Unavailable when it cannot be reached, InputError when `url` is no address.
+    `token` is sent as a bearer token, `headers` with every request. Every call raises MillstreamError with the server's
+    words when it refuses, Unavailable when it cannot be reached, InputError when `url` is no address.
     """
 
-    def __init__(self, url: str = LOCAL_SERVER, *, token: str | None = None) -> None:
-        self._connection = Connection(url, token)
+    def __init__(
+        self, url: str = LOCAL_SERVER, *, token: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self._connection = Connection(url, token, headers or {})
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,7 +1,7 @@
 """The client without asyncio: the same one, on an event loop in a thread of its own."""
 
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -20,8 +20,10 @@ class Client:
     Use as `with Client(url) as client`, or call `close` at the end.
     """
 
-    def __init__(self, url: str = LOCAL_SERVER, *, token: str | None = None) -> None:
-        self._client = AsyncClient(url, token=token)
+    def __init__(
+        self, url: str = LOCAL_SERVER, *, token: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self._client = AsyncClient(url, token=token, headers=headers)
         self._loop: LoopThread | None = None
         self._starting = threading.Lock()
 

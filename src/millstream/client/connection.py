@@ -1,8 +1,11 @@
 """One server over HTTP: requests, refusals in the server's own words, and lines however long."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import os
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import msgspec
@@ -17,16 +20,23 @@ T = TypeVar("T")
 
 
 class Connection:
-    """`token` is sent as a bearer token. The HTTP session is made with the first request, for each event loop anew.
+    """`token` is sent as a bearer token, `headers` with every request, a name and password in `url` as HTTP Basic.
 
-    Raises InputError for a token that no header can hold.
+    The HTTP session is made with the first request, for each event loop anew. `url` is then without the password.
+    Raises InputError for what no header can hold.
     """
 
-    def __init__(self, url: str, token: str | None) -> None:
-        if token and not token.isprintable():
-            raise InputError("The token holds a line break or another control character. Give the token alone.")
-        self.url = url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+    def __init__(self, url: str, token: str | None, headers: Mapping[str, str]) -> None:
+        self._headers = dict(headers)
+        self.url, secret = _without_secret(url.rstrip("/"))
+        if token and secret:
+            raise InputError("There are a token and a password in the address; a request carries one. Leave out one.")
+        if token or secret:
+            self._headers["Authorization"] = f"Bearer {token}" if token else f"Basic {secret}"
+        for name, value in self._headers.items():
+            if not value.isprintable():
+                what = "token" if token and name == "Authorization" else f"header {name}"
+                raise InputError(f"The {what} holds a line break or another control character. Give it alone.")
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # the session's
 
@@ -80,6 +90,19 @@ class Connection:
                 raise Unavailable(f"{self.url} is no Millstream server of this version: {error}.") from error
 
 
+def _without_secret(url: str) -> tuple[str, str | None]:
+    """The address without the name and password in it, and these as HTTP Basic sends them (RFC 7617)."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url, None  # it is no address: that is told with the first request
+    userinfo, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, None
+    userinfo = unquote(userinfo if ":" in userinfo else f"{userinfo}:")
+    return parts._replace(netloc=host).geturl(), b64encode(userinfo.encode()).decode()
+
+
 async def lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
     """Whole lines, however long. Raises Unavailable where the connection was cut."""
     rest = bytearray()
@@ -97,7 +120,11 @@ async def lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]
 
 
 def _unreachable(url: str, error: Exception) -> Unavailable:
-    return Unavailable(f"{url} cannot be reached: {error or type(error).__name__}.")
+    reason = str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorError) and error.errno is not None:
+        # aiohttp's own words are those of its insides; negative numbers are those of names that are not found.
+        reason = os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
+    return Unavailable(f"{url} cannot be reached: {reason}.")
 
 
 def _refusal(status: int, body: bytes) -> MillstreamError:
@@ -108,6 +135,8 @@ def _refusal(status: int, body: bytes) -> MillstreamError:
         if status in (502, 503, 504):  # a proxy whose server is away
             return Unavailable(f"The server is not there: its proxy answered {status}.")
         detail, code, problem = f"The server answered {status}.", "http-error", {}
+        if status == 401:
+            detail = "The server wants a token, or another one: set MILLSTREAM_TOKEN, or `token` of a client in Python."
     if "message" in problem or code in (CursorAhead.code, Gone.code):
         return RunError(
             detail,

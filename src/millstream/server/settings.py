@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from millstream.errors import ConfigurationError
@@ -97,6 +97,8 @@ class Settings(BaseSettings):
     ai_sdk_version: int = Field(5, description="The AI SDK's stream: 5, which 5, 6 and 7 accept, or all of 7.")
     ag_ui: str = Field("on", description="AG-UI: `on`, `off`, or a prefix for its path.")
     mcp: str = Field("on", description="Model Context Protocol: `on`, `off`, or a prefix for its path.")
+
+    token: SecretStr | None = Field(None, description="A bearer token for the server that `ask` and `chat` talk to.")
 
     read_file_mb: float = Field(100, gt=0, description="A larger file is reported and not read.")
     read_seconds: float = Field(60, gt=0, description="CPU time that reading one file may take.")
