@@ -228,7 +228,7 @@ async def ask(caller: _Caller, asked: Ask) -> _Result:
         if ASKING.get(key) is asking:  # else another one of that id has come since
             del ASKING[key]
     message = snapshot.message
-    marked = place_marks(message.content, message.citations, lambda n: f" [{n}]")
+    marked = place_marks(message.content, message.citations, lambda citation: f" [{citation.n}]")
     cited = {citation.n for citation in message.citations}
     told = [f"[{source.n}] {_place(source)}" for source in message.sources if source.n in cited]
     answered = Answered(
