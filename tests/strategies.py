@@ -54,7 +54,7 @@ STEP_ID = st.sampled_from(["s1", "s2", "s3"])
 TOOL_ID = st.sampled_from(["t1", "t2"])
 
 EVENTS = st.one_of(
-    st.builds(StepStarted, step_id=STEP_ID, name=SHORT, label=TEXTS),
+    st.builds(StepStarted, step_id=STEP_ID, name=SHORT, label=TEXTS, retry_after=st.none() | st.just(1.5)),
     st.builds(StepFinished, step_id=STEP_ID, label=TEXTS, elapsed_ms=COUNT, detail=st.none() | OBJECT),
     st.builds(
         Source,

@@ -10,7 +10,7 @@ from millstream.snapshot import CitationState
 
 def marked(markdown: str, *ends: int) -> str:
     citations = [CitationState(n, 0, end) for n, end in enumerate(ends, 1)]
-    return place_marks(markdown, citations, lambda n: f"[{n}]")
+    return place_marks(markdown, citations, lambda citation: f"[{citation.n}]")
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,6 @@ def test_marks_of_one_place_stand_in_their_order() -> None:
 
 @given(st.text(alphabet="ab* |`~\n-=🎉", max_size=60), st.lists(st.integers(0, 70), max_size=5))
 def test_marks_only_ever_add(markdown: str, ends: list[int]) -> None:
-    placed = place_marks(markdown, [CitationState(n, 0, end) for n, end in enumerate(ends)], lambda n: "§")
+    placed = place_marks(markdown, [CitationState(n, 0, end) for n, end in enumerate(ends)], lambda _: "§")
     assert placed.replace("§", "") == markdown
     assert placed.count("§") <= len(ends)

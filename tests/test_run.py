@@ -276,6 +276,7 @@ async def test_retry_after_is_honoured_and_otherwise_the_wait_doubles(kept: Kept
     failing = model([RateLimited()], [RateLimited(retry_after=7.5)], [Refused(status=502)], [SayText(text="Yes.")])
     await kept.run.generate(failing, PROMPT)
     assert kept.slept == [1.0, 7.5, 4.0]
+    assert [step.retry_after for step in kept.of(StepStarted)] == kept.slept
     assert "rate limited" in kept.of(StepStarted)[0].label
 
 

@@ -5,12 +5,13 @@
  *   bench.mjs cpu [PAGES…] [--rounds=n] [--behind=0|9000]
  *                                            main-thread time per 1,000 tokens at 50 tokens/s, at the start and after 9,000
  *   bench.mjs smooth [PAGES…] [--seeds=n]    bursts and a steady stream: gaps between paints, lag, raw syntax flashes
+ *   bench.mjs long [KINDS…]                  answers of one long block: milliseconds in each quarter of it
  *   bench.mjs fuzz [--documents=n]           generated documents × chunkings against the same text at once
  *   bench.mjs hostile [PAGES…]               scripts run, bad links, requests made by hostile Markdown
  *   bench.mjs bytes                          kilobytes, compressed
  */
 import { readFile } from "node:fs/promises";
-import { tokens, times } from "./document.mjs";
+import { longBlocks, tokens, times } from "./document.mjs";
 import { bundle, launch, serve, weight } from "./harness.mjs";
 
 const PAGES = ["millstream.ts", "streamdown.tsx", "streamdown-50ms.tsx", "react-markdown.tsx", "one-each-33ms.tsx"];
@@ -28,7 +29,7 @@ const median = (values) => quantile(values, 0.5);
 const rounded = (row) =>
   Object.fromEntries(Object.entries(row).map(([key, value]) => [key, typeof value === "number" ? Math.round(value * 100) / 100 : value]));
 
-const measurements = { cpu, smooth, fuzz, hostile, bytes };
+const measurements = { cpu, smooth, long, fuzz, hostile, bytes };
 if (!Object.hasOwn(measurements, measurement ?? "")) {
   console.error(`bench.mjs knows ${Object.keys(measurements).join(", ")}.`);
   process.exit(2);
@@ -146,6 +147,41 @@ async function smooth() {
     }
   }
   await browser.close();
+  console.table(rows);
+}
+
+async function long() {
+  const QUARTERS = 4;
+  const CHARACTERS_PER_FRAME = 24;
+  const browser = await launch();
+  const files = await bundle("long.ts");
+  const server = await serve(files, "long.js", [], []);
+  const tab = await browser.newPage();
+  tab.on("pageerror", (error) => console.error(error.message));
+  await tab.goto(server.address);
+  await tab.waitForFunction("window.paint !== undefined");
+  const client = await tab.createCDPSession();
+  await client.send("Performance.enable", { timeDomain: "threadTicks" });
+  const rows = [];
+  for (const [kind, { text, citations }] of Object.entries(longBlocks())) {
+    if (named.length > 0 && !named.includes(kind)) continue;
+    await tab.evaluate(() => window.begin());
+    const row = { kind, characters: text.length };
+    for (let quarter = 1; quarter <= QUARTERS; quarter++) {
+      const before = await metrics(client);
+      const to = Math.floor((text.length * quarter) / QUARTERS);
+      const view = await tab.evaluate((...args) => window.paint(...args), text, to, CHARACTERS_PER_FRAME, citations);
+      const after = await metrics(client);
+      const ms = (name) => (after[name] - before[name]) * 1000;
+      row[`${quarter}: all`] = ms("TaskDuration");
+      row[`${quarter}: ours`] = view;
+      row[`${quarter}: layout`] = ms("LayoutDuration");
+    }
+    console.error(rounded(row));
+    rows.push(rounded(row));
+  }
+  await browser.close();
+  server.close();
   console.table(rows);
 }
 

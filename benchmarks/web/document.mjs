@@ -58,3 +58,25 @@ export function times(pattern, count, rate = 50, seed = 1) {
   }
   return at;
 }
+
+/** Answers that are one long block each, by their kind; and one of many paragraphs, each with its citation. */
+export function longBlocks() {
+  const next = random(3);
+  const words = (n) => Array.from({ length: n }, () => WORDS[Math.floor(next() * WORDS.length)]).join(" ");
+  const lines = (n, line) => Array.from({ length: n }, (_, i) => line(i)).join("\n");
+  const texts = {
+    list: lines(1_000, () => `- ${words(5)} **${words(1)}** ${words(2)}`),
+    loose: lines(500, (i) => `${i + 1}. ${words(8)}\n`),
+    table: `| a | b | c |\n|---|--:|---|\n${lines(500, (i) => `| ${words(3)} | ${i} | \`${words(1)}\` ${words(2)} |`)}`,
+    fence: `\`\`\`python\n${lines(2_000, (i) => `    ${words(2)} = ${i}`)}\n\`\`\``,
+    quote: lines(500, () => `> ${words(9)}\n>`),
+    paragraph: words(5_000),
+    cited: lines(400, () => `${words(20)}.\n`),
+  };
+  return Object.fromEntries(Object.entries(texts).map(([kind, text]) => [kind, { text, citations: kind === "cited" ? ends(text) : [] }]));
+}
+
+/** A citation at the end of each statement. */
+function ends(text) {
+  return [...text.matchAll(/\./g)].map(({ index }, i) => ({ n: (i % 8) + 1, start: 0, end: index + 1 }));
+}

@@ -42,11 +42,15 @@ class RunStarted(Event, tag="run.started", kw_only=True):
 
 
 class StepStarted(Event, tag="step.started", kw_only=True, gc=False):
-    """A stage began; `label` is for a person: "Searching 214 documents…"."""
+    """A stage began; `label` is for a person: "Searching 214 documents…".
+
+    `retry_after` is there when all it does is wait for the next try: so many seconds, to be counted down.
+    """
 
     step_id: str
     name: str
     label: str
+    retry_after: float | None = None
 
 
 class StepFinished(Event, tag="step.finished", kw_only=True):

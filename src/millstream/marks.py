@@ -9,15 +9,15 @@ from millstream.snapshot import CitationState
 _NO_MARK = re.compile(r"[\s>]*(`{3}|~{3}|[-=*_|:#+\s]+\Z)")
 
 
-def place_marks(markdown: str, citations: Iterable[CitationState], mark: Callable[[int], str]) -> str:
-    """`markdown` with `mark(n)` behind each citation's statement. A place where no mark can stand gets none."""
+def place_marks(markdown: str, citations: Iterable[CitationState], mark: Callable[[CitationState], str]) -> str:
+    """`markdown` with the mark of each citation behind its statement. A place where no mark can stand gets none."""
     pieces: list[str] = []
     begin = 0
     for citation in sorted(citations, key=lambda citation: citation.end):
         place = _place(markdown, min(citation.end, len(markdown)))
         if place is not None:
             at = max(begin, place)
-            pieces += markdown[begin:at], mark(citation.n)
+            pieces += markdown[begin:at], mark(citation)
             begin = at
     return "".join([*pieces, markdown[begin:]])
 

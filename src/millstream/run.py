@@ -118,12 +118,15 @@ class Run:
     # Steps, sources, and what the application adds
 
     @asynccontextmanager
-    async def step(self, name: str, label: str) -> AsyncIterator[Step]:
-        """A stage of the answer, shown before its slow part begins."""
+    async def step(self, name: str, label: str, *, retry_after: float | None = None) -> AsyncIterator[Step]:
+        """A stage of the answer, shown before its slow part begins.
+
+        With `retry_after` it is a wait before the next try, of so many seconds.
+        """
         self._steps += 1
         step = Step(f"s{self._steps}", label)
         begun = time.monotonic()
-        self._producer.write(StepStarted(step_id=step.step_id, name=name, label=label))
+        self._producer.write(StepStarted(step_id=step.step_id, name=name, label=label, retry_after=retry_after))
         try:
             yield step
         except Exception:
@@ -367,7 +370,8 @@ class Run:
 
     async def _wait(self, error: ModelError, seconds: float, number: int) -> None:
         why = "The model is rate limited" if error.code == "model-rate-limited" else "The model cannot be reached"
-        async with self.step("retry", f"{why}; trying again in {_seconds(seconds)}…") as step:
+        label = f"{why}; trying again in {_seconds(seconds)}…"
+        async with self.step("retry", label, retry_after=seconds) as step:
             await self._sleep(seconds)
             step.done(
                 f"{why}; tried again after {_seconds(seconds)}",

@@ -39,13 +39,16 @@ _numbered = msgspec.json.Decoder(_Numbered)
 
 
 class StepState(msgspec.Struct, omit_defaults=True):
-    """While it runs, `at` says when it began, in milliseconds since the run did; then `elapsed_ms` how long it took."""
+    """While it runs, `at` says when it began, in milliseconds since the run did, and `retry_after` how many seconds it
+    will wait, if that is all it does; then `elapsed_ms` says how long it took.
+    """
 
     step_id: str
     name: str
     label: str
     state: Literal["running", "done"]
     at: int | None = None
+    retry_after: float | None = None
     detail: dict[str, Any] | None = None
     elapsed_ms: int | None = None
 
@@ -192,11 +195,13 @@ class Fold:
             case RunStarted():
                 self._started = event
             case StepStarted():
-                self._steps[event.step_id] = StepState(event.step_id, event.name, event.label, "running", event.at)
+                self._steps[event.step_id] = StepState(
+                    event.step_id, event.name, event.label, "running", event.at, event.retry_after
+                )
             case StepFinished():
                 step = self._steps.get(event.step_id)
                 if step is not None:
-                    step.label, step.state, step.at = event.label, "done", None
+                    step.label, step.state, step.at, step.retry_after = event.label, "done", None, None
                     step.detail, step.elapsed_ms = event.detail, event.elapsed_ms
             case Source():
                 self._sources[event.n] = SourceState(
@@ -294,7 +299,7 @@ def _unfold(snapshot: Snapshot) -> Iterator[AnyEvent]:
     yield RunStarted(format=FORMAT, **_fields(snapshot, RunStarted))
     for step in message.steps:
         at = -1 if step.at is None else step.at
-        yield StepStarted(at=at, step_id=step.step_id, name=step.name, label=step.label)
+        yield StepStarted(at=at, step_id=step.step_id, name=step.name, label=step.label, retry_after=step.retry_after)
         if step.elapsed_ms is not None:
             yield StepFinished(**_fields(step, StepFinished))
     for source in message.sources:

@@ -320,7 +320,7 @@ async def test_a_wait_before_the_next_try_counts_down(page: Page, stage: Stage) 
     over = asyncio.Event()
 
     async def wait(run: Run) -> None:
-        async with run.step("retry", "The model is rate limited; trying again in 30 s…"):
+        async with run.step("retry", "The model is rate limited; trying again in 31 s…", retry_after=30.4):
             await over.wait()
 
     await ask(page, "What drives the wheel?")
@@ -331,5 +331,27 @@ async def test_a_wait_before_the_next_try_counts_down(page: Page, stage: Stage) 
     await expect(label).to_have_text(re.compile(r"^The model is rate limited; trying again in (9|10)\xa0s…$"))
     await page.clock.fast_forward(20_000)
     await expect(label).to_contain_text("in 0\xa0s…")
+    over.set()
+    stage.end()
+
+
+async def test_a_wait_that_is_only_told_in_words_shows_how_long_it_has_taken(page: Page, stage: Stage) -> None:
+    """As older servers' recordings have it; an application's own wait is counted down beside its words."""
+    over = asyncio.Event()
+
+    async def wait(run: Run) -> None:
+        async with (
+            run.step("retry", "The model is rate limited; trying again in 30 s…"),
+            run.step("seat", "Waiting for a free seat…", retry_after=30),
+        ):
+            await over.wait()
+
+    await ask(page, "What drives the wheel?")
+    stage.do(wait)
+    first, second = page.locator(".step").first, page.locator(".step").last
+    await expect(first).to_contain_text("trying again in 30\xa0s…")
+    await expect(first.locator(".time")).to_have_text(re.compile(r"^[12]\.\ds$"))
+    await expect(second).to_contain_text("Waiting for a free seat…")
+    await expect(second.locator(".time")).to_have_text(re.compile(r"^2\ds$"))
     over.set()
     stage.end()

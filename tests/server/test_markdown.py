@@ -84,7 +84,7 @@ def check(html: str) -> Seen:
 
 def plain(markdown: str, *ends: int) -> str:
     citations = [CitationState(n, 0, end) for n, end in enumerate(ends, 1)]
-    return render(markdown, citations, lambda n: f'<a href="https://s.example/{n}">[{n}]</a>')
+    return render(markdown, citations, lambda it: f'<a href="https://s.example/{it.n}">[{it.n}]</a>')
 
 
 @pytest.mark.parametrize("markdown", HOSTILE)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
+import msgspec
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import Mount
 
+from documents.office_files import make_pptx
 from millstream.errors import RunError
 from millstream.search import Passage
 from millstream.server import page
@@ -88,6 +90,23 @@ async def test_a_question_is_answered_with_links_for_its_sources_and_citations(s
     assert parse_qs(urlsplit(cited).query) == {"document_id": ["d1"], "version": ["v1"], "start": ["5"], "end": ["9"]}
     assert "Handbook <b>, page 4 (a/hand book.pdf)" in answer.text
     assert "Mills & wheels." in answer.text
+
+
+async def test_a_citation_that_names_a_page_leads_there(server: Server) -> None:
+    first, second = "The mill is closed on holidays.", "The wheel turns in October."
+    passage = Passage(
+        "p", "d", "v", "Handbook", "h.pdf", f"{first}\n{second}", page_start=4, page_end=5, start=5, end=64
+    )
+    sent = asyncio.create_task(send(server, {"question": "When?"}))
+    telling = await server.told.next()
+    telling.run.cite([msgspec.structs.replace(passage, page_break=5 + len(first) + 1)])
+    telling.run.write("The wheel turns in October [1].")
+    telling.end()
+    answer = await show(server, await sent)
+    cited, source = [parse_qs(urlsplit(link).query) for link in answer.links if link.startswith("./passage")]
+    assert cited == {**source, "page": ["5"]}
+    assert 'aria-label="Source 1: Handbook, page 5 (h.pdf)"' in answer.html
+    assert "Handbook, page 4 (h.pdf)" in answer.text
 
 
 async def test_the_conversation_goes_on_by_hidden_fields_and_by_the_suggested_question(server: Server) -> None:
@@ -296,6 +315,25 @@ async def test_a_passage_is_shown_marked_in_its_document(tmp_path: Path) -> None
             further = await show(server, link.removeprefix("."))
             assert "<mark" not in further.html
         assert (await server.get(f"/passage?{query}&from=x")).status == 200
+
+
+async def test_a_passage_of_two_pages_opens_on_the_cited_one(tmp_path: Path) -> None:
+    (tmp_path / "mills.pptx").write_bytes(make_pptx([("Weir", "It is of stone.", ""), ("Wheel", "It is of oak.", "")]))
+    async with serving(tmp_path) as server:
+        await server.millstream.index([tmp_path / "mills.pptx"])
+        (document,) = (await server.get("/api/documents")).json["documents"]
+        text = (await server.get(f"/api/documents/{document['document_id']}")).json["text"]
+        start, turn, end = text.index("of stone"), text.index("# Wheel"), text.index("oak") + 3
+        query = f"document_id={document['document_id']}&start={start}&end={end}"
+        shown = await show(server, f"/passage?{query}&page=2")
+        assert f"<mark>{text[start:turn]}</mark>" in shown.html
+        assert f'<mark id="passage">{text[turn:end]}</mark>' in shown.html
+        assert "mills.pptx, page 2" in shown.text
+        whole = f'<mark id="passage">{text[start:end]}</mark>'
+        for page in ("", "&page=1", "&page=3", "&page=x"):
+            shown = await show(server, f"/passage?{query}{page}")
+            assert whole in shown.html
+            assert "mills.pptx, page 1" in shown.text
 
 
 async def test_a_conversation_and_a_passage_are_their_owners_alone(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ export interface StepStarted extends Numbered {
   step_id: string;
   name: string;
   label: string;
+  /** It waits so many seconds before another try. */
+  retry_after?: number;
 }
 
 export interface StepFinished extends Numbered {

@@ -20,6 +20,8 @@ export interface Step {
   state: "running" | "done";
   /** While it runs: when it began, in milliseconds since the run did. */
   at?: number;
+  /** While it runs: how many seconds it waits, if that is all it does. */
+  retry_after?: number;
   detail?: Record<string, unknown>;
   elapsed_ms?: number;
 }
@@ -105,8 +107,9 @@ export function fold(snapshot: Snapshot, event: AnyEvent): Snapshot {
         ...(event.parent_id !== undefined && { parent_id: event.parent_id }),
       };
     case "step.started": {
-      const { step_id, name, label, at } = event;
-      const step: Step = { step_id, name, label, state: "running", at };
+      const { step_id, name, label, at, retry_after } = event;
+      const wait = retry_after !== undefined && { retry_after };
+      const step: Step = { step_id, name, label, state: "running", at, ...wait };
       return made({ steps: put(was.steps, step, (other) => other.step_id === step_id) });
     }
     case "step.finished":

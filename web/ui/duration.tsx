@@ -8,18 +8,18 @@ const TICK_MS = 100;
 /** A wait for the model that is longer than this is said to be slow. */
 const SLOW_MS = 10_000;
 
-/** "340ms", "4.2s", "3m 5s" in the reader's language. */
-export function duration(ms: number, { language }: Tongue): string {
-  const unit = (value: number, name: string, digits = 0): string =>
+/** "340ms", "4.2s", "3m 5s" in the reader's language; seconds by themselves have so many `digits`. */
+export function duration(ms: number, { language }: Tongue, digits = 1): string {
+  const unit = (value: number, name: string, places = 0): string =>
     new Intl.NumberFormat(language, {
       style: "unit",
       unit: name,
       unitDisplay: "narrow",
-      minimumFractionDigits: digits,
-      maximumFractionDigits: digits,
+      minimumFractionDigits: places,
+      maximumFractionDigits: places,
     }).format(value);
-  if (ms < 1000) return unit(Math.round(ms), "millisecond");
-  if (ms < 60_000) return unit(ms / 1000, "second", 1);
+  if (ms < 1000 && digits > 0) return unit(Math.round(ms), "millisecond");
+  if (ms < 60_000) return unit(ms / 1000, "second", digits);
   const seconds = Math.round(ms / 1000);
   return `${unit(Math.floor(seconds / 60), "minute")} ${unit(seconds % 60, "second")}`;
 }

@@ -17,24 +17,21 @@ interface Known {
   values: Record<string, string | number>;
 }
 
+interface Named {
+  name: string;
+  label: string;
+}
+
 /** A step's label in the reader's language: that of the server's own steps is English. */
-export function stepLabel({ name, label }: { name: string; label: string }, t: Translate): string {
+export function stepLabel({ name, label }: Named, t: Translate): string {
   const known = recognised(name, label);
   return known ? t(known.key, known.values) : label;
 }
 
-/** The seconds that a step says it waits, and its words for any number of them. */
-export interface Wait {
-  seconds: number;
-  words: (t: Translate, left: number) => string;
-}
-
-/** The wait that a step tells of; null when it tells of none. */
-export function waitOf(step: { name: string; label: string }): Wait | null {
-  const known = recognised(step.name, step.label);
-  const seconds = known?.values.seconds;
-  if (!known || typeof seconds !== "number") return null;
-  return { seconds, words: (t, left) => t(known.key, { ...known.values, seconds: left }) };
+/** The label of a step that waits, with the seconds that are left of it; null when it does not speak of seconds. */
+export function waitLabel({ name, label }: Named, left: number, t: Translate): string | null {
+  const known = recognised(name, label);
+  return known?.values.seconds === undefined ? null : t(known.key, { ...known.values, seconds: left });
 }
 
 function recognised(name: string, label: string): Known | null {

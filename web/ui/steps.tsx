@@ -2,7 +2,7 @@ import type { JSX } from "preact";
 import type { Snapshot, Step } from "../core/fold";
 import { duration, useElapsed } from "./duration";
 import { Icon } from "./icons";
-import { stepLabel, type Wait, waitOf } from "./step-label";
+import { stepLabel, waitLabel } from "./step-label";
 import { useUi } from "./ui";
 
 /** A step that takes longer than this is said to be slow. */
@@ -42,20 +42,23 @@ export function Steps({ run, unfolded }: Props): JSX.Element | null {
 function StepLine({ step, run }: { step: Step; run: Snapshot }): JSX.Element {
   const ui = useUi();
   const runs = step.state === "running" && run.state === "running";
-  const wait = runs ? waitOf(step) : null;
   const line = (
     <>
       {step.state === "done" && <Icon name={step.name === "retry" ? "clock" : "check"} />}
       {runs && <span class="spinner" aria-hidden="true" />}
       {step.state === "running" && !runs && <Icon name="stop" />}
-      <span class="step-label" dir="auto">
-        {wait ? <Countdown wait={wait} since={run.created + (step.at ?? 0)} /> : stepLabel(step, ui.t)}
-      </span>
-      <span class="time">
-        {step.elapsed_ms !== undefined
-          ? duration(step.elapsed_ms, ui)
-          : runs && wait === null && <Elapsed step={step} run={run} />}
-      </span>
+      {runs && step.retry_after !== undefined ? (
+        <Wait step={step} seconds={step.retry_after} run={run} />
+      ) : (
+        <>
+          <span class="step-label" dir="auto">
+            {stepLabel(step, ui.t)}
+          </span>
+          <span class="time">
+            {step.elapsed_ms !== undefined ? duration(step.elapsed_ms, ui) : runs && <Elapsed step={step} run={run} />}
+          </span>
+        </>
+      )}
     </>
   );
   if (!step.detail || Object.keys(step.detail).length === 0) {
@@ -75,11 +78,19 @@ function StepLine({ step, run }: { step: Step; run: Snapshot }): JSX.Element {
   );
 }
 
-/** The words of a wait, with what is left of it in the place of how long it is. */
-function Countdown({ wait, since }: { wait: Wait; since: number }): JSX.Element {
-  const { t } = useUi();
-  const left = Math.max(0, Math.ceil(wait.seconds - useElapsed(since) / 1000));
-  return <>{wait.words(t, left)}</>;
+/** What is left of a wait: in the words that say how long it is or, where they do not, beside them. */
+function Wait({ step, seconds, run }: { step: Step; seconds: number; run: Snapshot }): JSX.Element {
+  const ui = useUi();
+  const left = Math.max(0, Math.ceil(seconds - useElapsed(run.created + (step.at ?? 0)) / 1000));
+  const words = waitLabel(step, left, ui.t);
+  return (
+    <>
+      <span class="step-label" dir="auto">
+        {words ?? step.label}
+      </span>
+      {words === null && <span class="time">{duration(left * 1000, ui, 0)}</span>}
+    </>
+  );
 }
 
 /** Runs on from when the step began, also where the page came later. */

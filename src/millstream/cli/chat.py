@@ -257,7 +257,7 @@ class _Chat:
 
     def _show(self, snapshot: Snapshot) -> None:
         message = snapshot.message
-        marked = place_marks(message.content, message.citations, lambda n: f" [{n}]")
+        marked = place_marks(message.content, message.citations, lambda citation: f" [{citation.n}]")
         below = []
         for source in message.sources:
             if pages := {citation.page for citation in message.citations if citation.n == source.n}:

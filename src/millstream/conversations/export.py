@@ -36,7 +36,7 @@ def _answer(message: StoredMessage) -> Iterator[str]:
         return
     answer = snapshot.message
     if answer.content.strip():
-        yield _closed(place_marks(answer.content, answer.citations, lambda n: f"[{n}]").strip())
+        yield _closed(place_marks(answer.content, answer.citations, lambda citation: f"[{citation.n}]").strip())
     if (ending := ending_of(snapshot)) is not None:
         yield f"*{ending}*"
     cited: dict[int, set[int | None]] = {}  # n → the pages that its citations name

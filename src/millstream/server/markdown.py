@@ -27,18 +27,24 @@ def is_safe_address(address: str) -> bool:
     return _ADDRESS.match(address) is not None
 
 
-def render(markdown: str, citations: Iterable[CitationState], cite: Callable[[int], str]) -> str:
-    """HTML, with `cite(n)` (HTML too) behind each citation's statement."""
+def render(markdown: str, citations: Iterable[CitationState], cite: Callable[[CitationState], str]) -> str:
+    """HTML, with what `cite` gives (HTML too) behind each citation's statement."""
     if len(markdown) > MAX_CHARACTERS:
         return f"<pre>{escape(markdown)}</pre>"
     sign = next((sign for sign in _SIGNS if sign not in markdown), _SIGNS[-1])
     if sign in markdown:
         markdown = markdown.replace(sign, "·")
     mark = re.compile(f"{sign}(\\d+){sign}")
-    tokens = _parser.parse(place_marks(markdown, citations, lambda n: f"{sign}{n}{sign}"))
+    placed: list[CitationState] = []
+
+    def numbered(citation: CitationState) -> str:
+        placed.append(citation)
+        return f"{sign}{len(placed) - 1}{sign}"
+
+    tokens = _parser.parse(place_marks(markdown, citations, numbered))
     for token in tokens:
         if token.type == "inline":
-            token.children = list(_inline(token.children or [], mark, cite))
+            token.children = list(_inline(token.children or [], mark, placed, cite))
         elif token.type in ("fence", "code_block"):
             token.content = mark.sub("", token.content)
             token.info = ""  # nothing highlights it
@@ -49,11 +55,21 @@ def render(markdown: str, citations: Iterable[CitationState], cite: Callable[[in
     return html
 
 
-def _inline(children: Sequence[Token], mark: re.Pattern[str], cite: Callable[[int], str]) -> Iterator[Token]:
+def _inline(
+    children: Sequence[Token],
+    mark: re.Pattern[str],
+    placed: Sequence[CitationState],
+    cite: Callable[[CitationState], str],
+) -> Iterator[Token]:
     links = 0
     for child in children:
         if child.type == "text":
-            yield from _cited(child.content, mark, cite if not links else lambda n: f"[{n}]")
+            shown = cite if not links else lambda citation: f"[{citation.n}]"
+            for position, piece in enumerate(mark.split(child.content)):
+                if position % 2:
+                    yield _token("html_inline", shown(placed[int(piece)]))
+                elif piece:
+                    yield _token("text", piece)
         elif child.type == "image":
             alt = mark.sub("", "".join(each.content for each in child.children or [])).strip()
             address = str(child.attrGet("src") or "")
@@ -70,14 +86,6 @@ def _inline(children: Sequence[Token], mark: re.Pattern[str], cite: Callable[[in
             elif child.type == "code_inline":
                 child.content = mark.sub("", child.content)
             yield child
-
-
-def _cited(text: str, mark: re.Pattern[str], cite: Callable[[int], str]) -> Iterator[Token]:
-    for position, piece in enumerate(mark.split(text)):
-        if position % 2:
-            yield _token("html_inline", cite(int(piece)))
-        elif piece:
-            yield _token("text", piece)
 
 
 def _link(address: str, words: str) -> Token:

@@ -18,7 +18,7 @@ from millstream.conversations.export import described, ending_of
 from millstream.documents.catalogue import Opened
 from millstream.ids import new_id
 from millstream.server.markdown import is_safe_address, render
-from millstream.snapshot import Message, Snapshot, SourceState
+from millstream.snapshot import CitationState, Message, Snapshot, SourceState
 
 REFRESH_S = 2  # an answer in the making is looked at again after so long
 WINDOW = 20_000  # code points of a document on one page
@@ -102,16 +102,20 @@ def conversation_page(
     return html_page(head.title, body, refreshed=refreshed)
 
 
-def passage_page(opened: Opened, version: str, start: int, end: int) -> HTMLResponse:
-    """A part of a document's text with [start, end) marked."""
+def passage_page(opened: Opened, version: str, start: int, end: int, cited: int) -> HTMLResponse:
+    """A part of a document's text with [start, end) marked; opened on page `cited` where the passage goes on there."""
     document, text = opened.document, opened.text
-    begin, stop = (max(opened.start, min(place, opened.end)) - opened.start for place in (start, end))
-    marked = f'<mark id="passage">{escape(text[begin:stop])}</mark>' if begin < stop else ""
-    page = sum(place <= start for place in opened.pages)
+    turn = opened.pages[cited - 1] if 0 < cited <= len(opened.pages) else 0
+    if not start < turn < end:
+        turn = start
+    begin, middle, stop = (max(opened.start, min(place, opened.end)) - opened.start for place in (start, turn, end))
+    before = f"<mark>{escape(text[begin:middle])}</mark>" if begin < middle else ""
+    marked = f'{before}<mark id="passage">{escape(text[middle:stop])}</mark>' if middle < stop else before
+    page = sum(place <= turn for place in opened.pages)
     number = f"#page={page}" if page and document.format == "pdf" else ""
     changed = "<p>The document has changed since it was quoted.</p>" if version and version != opened.version else ""
     earlier, later = max(0, opened.start - WINDOW), opened.end
-    around = {"document_id": document.document_id, "start": start, "end": end}
+    around = {"document_id": document.document_id, "start": start, "end": end, **({"page": cited} if cited else {})}
     ways = [f'<a href="./api/documents/{document.document_id}/original{number}">The document itself</a>']
     if opened.start > 0:
         ways.append(f'<a href="./passage?{_query(around, {"from": earlier})}">Earlier</a>')
@@ -161,11 +165,12 @@ def _answer(message: StoredMessage, head: ConversationHead, messages: Sequence[S
         parts.append(_fold("Reasoning", f'<div class="text" dir="auto">{escape(answer.reasoning)}</div>'))
     sources = {source.n: source for source in answer.sources}
 
-    def cite(n: int) -> str:
-        if n not in sources:
+    def cite(citation: CitationState) -> str:
+        source = sources.get(citation.n)
+        if source is None:
             return ""
-        name = escape(f"Source {n}: {described(sources[n])}")
-        return f' <a href="{_address(sources[n])}" title="{name}" aria-label="{name}">[{n}]</a>'
+        name = escape(f"Source {source.n}: {described(source, [citation.page])}")
+        return f' <a href="{_address(source, citation.page)}" title="{name}" aria-label="{name}">[{source.n}]</a>'
 
     parts.append(f'<div dir="auto">{render(answer.content, answer.citations, cite)}</div>')
     if (ending := ending_of(snapshot)) is not None:
@@ -191,12 +196,13 @@ def _source(source: SourceState) -> str:
     return f'<li value="{source.n}">{link} {escape(source.snippet)}</li>'
 
 
-def _address(source: SourceState) -> str:
-    """Where a source can be read: at its passage, or where the application says."""
+def _address(source: SourceState, page: int | None = None) -> str:
+    """Where a source can be read: at its passage, on the page that a citation names, or where the application says."""
     if is_safe_address(source.uri):
         return escape(source.uri)
     span = {} if source.start is None or source.end is None else {"start": source.start, "end": source.end}
-    query = _query({"document_id": source.document_id, "version": source.version}, span)
+    cited = {} if page is None else {"page": page}
+    query = _query({"document_id": source.document_id, "version": source.version}, span, cited)
     return f"./passage?{query}#passage"
 
 

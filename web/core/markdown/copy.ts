@@ -1,6 +1,6 @@
 /** Copying: what was selected, as the Markdown that it came from. */
 
-/** Makes copying from `target` give Markdown as plain text, and the words with their format for who wants those. */
+/** Makes copying from `target` give Markdown as plain text, code as it is, and the words with their format for who wants those. */
 export function copyMarkdown(target: Element): void {
   target.addEventListener("copy", (event) => {
     const { clipboardData } = event as ClipboardEvent;
@@ -8,7 +8,9 @@ export function copyMarkdown(target: Element): void {
     if (clipboardData === null || range === null) return;
     const fragment = range.cloneContents();
     for (const control of fragment.querySelectorAll("button")) control.remove();
-    clipboardData.setData("text/plain", markdownOf(fragment));
+    const { commonAncestorContainer: common } = range;
+    const isCode = (common instanceof Element ? common : common.parentElement)?.closest("code");
+    clipboardData.setData("text/plain", isCode ? fragment.textContent : markdownOf(fragment));
     clipboardData.setData("text/html", new XMLSerializer().serializeToString(fragment));
     event.preventDefault();
   });

@@ -1,4 +1,6 @@
 import type { Token } from "markdown-it";
+import { codePointLength, indexOfCodePoint } from "../codepoints";
+import type { CitationFields } from "../events";
 
 /**
  * Places citation marks in the words of a block's leaves, after its structure has been parsed and before its words are, so
@@ -22,6 +24,46 @@ export interface Placement {
   pattern: RegExp;
   /** Marks that stand in no leaf (below code, a rule): they belong behind the block. */
   behind: number[];
+}
+
+/** Where the citations of a text that grows stand in it: behind the last word of their statement, once that has come. */
+export class MarkPlaces {
+  private readonly placed: (Placed & { end: number })[] = [];
+  private waiting: { mark: number; end: number }[] = [];
+  private readonly known = new Set<string>();
+  private taken = 0;
+  /** As far as it has been counted, the text is so many UTF-16 units and code points long. */
+  private units = 0;
+  private points = 0;
+
+  /** Takes a text and citations that go on from those before. Returns the marks that have found their place. */
+  take(text: string, citations: readonly CitationFields[]): readonly Placed[] {
+    for (const [i, { n, end }] of citations.slice(this.taken).entries()) {
+      const key = `${n} ${end}`;
+      if (!this.known.has(key)) this.waiting.push({ mark: this.taken + i, end });
+      this.known.add(key);
+    }
+    this.taken = citations.length;
+    if (this.waiting.length === 0) return [];
+    const { units, points } = this;
+    // Half a pair is not counted yet.
+    this.units = /[\ud800-\udbff]$/.test(text) ? text.length - 1 : text.length;
+    this.points += codePointLength(text.slice(units, this.units));
+    const found = this.waiting.filter(({ end }) => end <= this.points);
+    this.waiting = this.waiting.filter(({ end }) => end > this.points);
+    const fresh = found.map(({ mark, end }) => {
+      const index = end < points ? indexOfCodePoint(text, end) : units + indexOfCodePoint(text.slice(units), end - points);
+      return { mark, end, at: text.slice(0, index).trimEnd().length };
+    });
+    this.placed.push(...fresh);
+    this.placed.sort((one, other) => one.end - other.end);
+    return fresh;
+  }
+
+  /** The marks in text(from, to], ascending, by their places counted from `origin`. */
+  within(from: number, to: number, origin = 0): Placed[] {
+    return this.placed.flatMap(({ mark, at }) => (at > from && at <= to ? [{ mark, at: at - origin }] : []));
+  }
 }
 
 /** Where `marks` stand, which ascend and lie in `source`, in the block of `tokens`; `starts` is where each line begins. */

@@ -44,17 +44,13 @@ export class Drawing {
     private readonly rules: Rules,
     private readonly placement: Placement,
     private readonly inline: InlineParser,
-    /** The level of the heading before, by which no level is left out. */
+    /** The level of the last heading before it. */
     private headingLevel: number,
   ) {}
 
-  get lastHeadingLevel(): number {
-    return this.headingLevel;
-  }
-
   /** The block as one element. `open`: its last leaf may still grow. */
   draw(tokens: readonly Token[], open: boolean): ElementPiece {
-    const lastLeaf = open ? tokens.findLast((token) => token.type === "inline" && token.content !== "") : undefined;
+    const lastLeaf = open ? leafAtEnd(tokens) : undefined;
     const [piece] = this.nest(tokens, lastLeaf);
     const block = typeof piece === "object" && "tag" in piece ? piece : element("p", {}, []);
     return withBehind(block, [...this.released(), ...this.placement.behind.map((mark) => ({ mark }))]);
@@ -92,7 +88,8 @@ export class Drawing {
         // In a tight list a paragraph is only its words.
         return token.hidden ? children : [element("p", {}, children)];
       case "heading_open":
-        return [element(`h${this.levelOf(token)}`, {}, children)];
+        this.headingLevel = levelAfter(this.headingLevel, [token]);
+        return [element(`h${this.headingLevel}`, {}, children)];
       case "ordered_list_open": {
         const start = attribute(token, "start");
         return [element("ol", start ? { start } : {}, children)];
@@ -122,7 +119,8 @@ export class Drawing {
       case "code_block": {
         const language = this.withoutMarks(token.info).trim().split(/\s+/)[0] ?? "";
         const label = { tabindex: "0", role: "group", "aria-label": this.rules.labels.code(language) };
-        const code = element("code", language ? { class: `language-${language}` } : {}, [this.withoutMarks(content)]);
+        const lines = piecesOfCode(this.withoutMarks(content)).map((piece) => element("span", { class: "lines" }, [piece]));
+        const code = element("code", language ? { class: `language-${language}` } : {}, lines);
         return [element("div", { class: "code" }, [element("pre", label, [code])])];
       }
       case "softbreak":
@@ -143,12 +141,6 @@ export class Drawing {
   private checkbox(done: boolean): ElementPiece {
     const label = this.rules.labels.task(done);
     return element("input", { type: "checkbox", disabled: "", "aria-label": label, ...(done && { checked: "" }) }, []);
-  }
-
-  /** Headings continue the page's outline, which has reached level 2 at a turn, without leaving a level out. */
-  private levelOf(token: Token): number {
-    this.headingLevel = Math.min(Number(token.tag.slice(1)) + 2, this.headingLevel + 1, 6);
-    return this.headingLevel;
   }
 
   private image(address: string, name: string): Piece {
@@ -182,6 +174,32 @@ export class Drawing {
     this.waiting = [];
     return marks;
   }
+}
+
+/**
+ * The level of the last heading of `tokens`, `level` being that of the one before. They continue the page's outline, which
+ * has reached level 2 at a turn, without leaving a level out.
+ */
+export function levelAfter(level: number, tokens: readonly Token[]): number {
+  const headings = tokens.filter(({ type }) => type === "heading_open");
+  return headings.reduce((before, { tag }) => Math.min(Number(tag.slice(1)) + 2, before + 1, 6), level);
+}
+
+/** The leaf that the tokens end with, empty cells behind it aside; none when something else has begun since. */
+function leafAtEnd(tokens: readonly Token[]): Token | undefined {
+  const isEmpty = ({ type, content }: Token): boolean => type === "td_open" || type === "th_open" || (type === "inline" && content === "");
+  const last = tokens.findLast((token) => token.nesting !== -1 && !isEmpty(token));
+  return last?.type === "inline" ? last : undefined;
+}
+
+/** Code is cut after so many lines: a browser lays the whole of a text out again whenever it grows. */
+export const LINES_TOGETHER = 40;
+
+/** Code in pieces of at most `LINES_TOGETHER` lines. */
+export function piecesOfCode(code: string): string[] {
+  const lines = code.split(/(?<=\n)/);
+  const count = Math.ceil(lines.length / LINES_TOGETHER);
+  return Array.from({ length: count }, (_, i) => lines.slice(i * LINES_TOGETHER, (i + 1) * LINES_TOGETHER).join(""));
 }
 
 /** GFM, section 5.3: a list item whose first words are `[ ]` or `[x]` is a task. */

@@ -1,14 +1,14 @@
 import type { Token } from "markdown-it";
-import { indicesOfCodePoints, codePointLength } from "../codepoints";
 import type { CitationFields } from "../events";
-import { placeMarks, type Placed } from "./marks";
 import { copyMarkdown } from "./copy";
 import { highlightLater } from "./highlight";
+import { MarkPlaces, placeMarks, type Placed } from "./marks";
 import { parseBlocks, parseInline, type References } from "./parser";
+import { type FinishedParts, finishedParts, hasParts, type Source, withParts } from "./parts";
 import { paint, type Painted, update } from "./patch";
 import { lacksEntities, loadEntities } from "./slim/entities";
 import { completed, decided } from "./unfinished";
-import { Drawing, type ElementPiece, type InlineParser, type Labels, type Rules } from "./pieces";
+import { Drawing, type ElementPiece, type InlineParser, type Labels, levelAfter, type Rules } from "./pieces";
 
 export interface MarkdownOptions {
   labels: Labels;
@@ -20,7 +20,7 @@ export interface MarkdownOptions {
   onBlock?: (block: Element) => void;
 }
 
-/** A top-level block of the document: its source is text[start, end). */
+/** A top-level block of the document, as it is shown: its source is text[start, end). */
 interface Block {
   start: number;
   end: number;
@@ -39,8 +39,9 @@ const TURN_HEADING_LEVEL = 2;
 /**
  * Markdown that grows, as nodes of `target`, never by way of HTML.
  *
- * A finished block is painted once; only what is behind the last finished one is parsed again. However the text was cut
- * on its way, the nodes are those of a single `update` with the whole text.
+ * A finished block is painted once; only what is behind the last finished one is parsed again, and of a block that grows
+ * long only what is behind its finished parts. However the text was cut on its way, the nodes are those of a single `update`
+ * with the whole text.
  */
 export class MarkdownView {
   private readonly rules: Rules;
@@ -49,9 +50,12 @@ export class MarkdownView {
   private blocks: Block[] = [];
   private finished = 0;
   private finishedEnd = 0;
+  /** Those of the first block behind, while they need not be parsed again. */
+  private parts: FinishedParts | null = null;
   private headingLevel = TURN_HEADING_LEVEL;
   private references: References = {};
   private citations: readonly CitationFields[] = [];
+  private marks = new MarkPlaces();
   private markNodes = new Map<number, Node>();
   private leaves = new Map<string, Token[]>();
   /** The labels that are defined where `leaves` were parsed. */
@@ -74,25 +78,28 @@ export class MarkdownView {
   update(text: string, final: boolean, citations: readonly CitationFields[] = []): void {
     const goesOn = text.startsWith(this.text) && this.citations.every((citation, i) => isSame(citation, citations[i]));
     if (!goesOn || (this.final && text !== this.text)) this.clear();
-    const { references, finished } = this;
-    const cited = citations.length > this.citations.length;
+    const { references, finished, finishedEnd } = this;
     this.text = text;
     this.final = final;
     this.citations = citations;
-    const tail = this.finishedEnd;
+    const late = this.marks.take(text, citations).filter(({ at }) => at <= (this.parts?.end ?? finishedEnd));
+    if (late.some(({ at }) => at > finishedEnd)) this.parts = null;
     this.paintTail();
-    const stray = this.finishedEnd > tail && this.marksWithin(tail, this.blocks[finished]?.start ?? text.length).length > 0;
-    if (finished > 0 && (cited || stray || references !== this.references)) this.repaintFinished();
+    // What stands between two blocks, like a definition, is finished after the first of them.
+    const marked = [...late, ...this.marks.within(finishedEnd, this.finishedEnd)].map(({ at }) => this.blockAt(at));
+    const isNew = references !== this.references;
+    this.repaint(isNew ? this.blocks.keys() : new Set(marked), finished);
     if (lacksEntities() && !this.waitsForEntities) {
       this.waitsForEntities = true;
       // Without the table a rare character stays written out, as when the network is gone.
-      void loadEntities().then(this.repaint, () => undefined);
+      void loadEntities().then(this.repaintAll, () => undefined);
     }
   }
 
-  private readonly repaint = (): void => {
+  private readonly repaintAll = (): void => {
     this.leaves.clear();
-    this.repaintFinished();
+    this.parts = null;
+    this.repaint(this.blocks.keys(), this.finished);
     this.paintTail();
   };
 
@@ -104,37 +111,44 @@ export class MarkdownView {
     this.blocks = [];
     this.finished = 0;
     this.finishedEnd = 0;
+    this.parts = null;
     this.headingLevel = TURN_HEADING_LEVEL;
     this.references = {};
     this.citations = [];
+    this.marks = new MarkPlaces();
     this.markNodes.clear();
     this.leaves.clear();
   }
 
   private paintTail(): void {
-    const from = this.finishedEnd;
-    const tail = this.text.slice(from);
-    const source = this.final ? tail : decided(tail);
+    const parsed = this.parseTail();
+    const { blocks, text: source, origin } = parsed;
+    const { parts } = this;
     const growing = !this.final && !BLANK_LINE_AT_END.test(source);
-    const parsed = new Parsed(source, this.references);
-    const { blocks } = parsed;
-    const last = blocks.at(-1);
-    const finished = this.final ? blocks.length : last && source.indexOf("\n", last.start) !== -1 ? blocks.length - 1 : 0;
+    const finished = this.final ? blocks.length : parsed.finished;
     const inline = this.inlineParser(source, parsed.references);
-    const marks = this.marksWithin(from, from + source.length);
+    const marks = this.marks.within(parts?.end ?? origin, origin + source.length, origin);
 
     let at = this.finished;
     for (const [i, block] of blocks.entries()) {
       if (block.isDefinition) continue;
       const { headingLevel } = this;
+      const known = i === 0 ? parts : null;
       const next = blocks.slice(i + 1).find(({ isDefinition }) => !isDefinition);
-      const placement = placeMarks(block.tokens, source, parsed.starts, between(marks, block.start, next?.start, at === 0));
-      const drawing = new Drawing(this.rules, placement, inline, headingLevel);
-      const painted = this.place(at, drawing.draw(block.tokens, growing && i === blocks.length - 1));
-      this.headingLevel = drawing.lastHeadingLevel;
-      this.blocks[at] = { start: from + block.start, end: from + block.end, painted, headingLevel };
+      const mine = between(marks, block.start, next?.start, at === 0);
+      const placement = placeMarks(block.tokens, source, parsed.starts, mine);
+      const level = known?.headingLevel ?? headingLevel;
+      const drawn = new Drawing(this.rules, placement, inline, level).draw(block.tokens, growing && i === blocks.length - 1);
+      const piece = known ? withParts(drawn, block.tokens, known) : drawn;
+      const start = known ? (this.blocks[at]?.start ?? 0) : origin + block.start;
+      this.blocks[at] = { start, end: origin + block.end, painted: this.place(at, piece), headingLevel };
+      this.headingLevel = levelAfter(level, block.tokens);
       at++;
       if (i < finished) this.finish();
+      // A mark behind the block stays there, below all that comes.
+      else if (i === blocks.length - 1 && placement.behind.length === 0) {
+        this.parts = finishedParts(block.tokens, parsed, piece, mine, level, known);
+      }
     }
     for (const { painted } of this.blocks.splice(at)) (painted.node as Element).remove();
     while (this.target.lastElementChild?.childElementCount === 0) this.target.lastElementChild.remove();
@@ -148,6 +162,20 @@ export class MarkdownView {
     this.finishedEnd += length;
   }
 
+  /** What is behind the finished blocks, as far as it can be painted; without finished parts where these are not parsed. */
+  private parseTail(): Parsed {
+    const { parts, finishedEnd, text } = this;
+    const tail = text.slice(finishedEnd);
+    const end = finishedEnd + (this.final ? tail : decided(tail)).length;
+    if (parts && !this.final && end > parts.end) {
+      const parsed = new Parsed(parts.head + text.slice(parts.end, end), parts.end - parts.head.length, parts.references);
+      const tokens = parsed.blocks[0]?.tokens ?? [];
+      if (parsed.finished === 0 && hasParts(tokens, parts, parsed)) return parsed;
+    }
+    this.parts = null;
+    return new Parsed(text.slice(finishedEnd, end), finishedEnd, this.references);
+  }
+
   /** Adds the definitions of a finished part of the text. */
   private define(source: string): void {
     const references = { ...this.references };
@@ -157,7 +185,7 @@ export class MarkdownView {
 
   /** Parses words once for as long as they stay the same. */
   private inlineParser(source: string, references: References): InlineParser {
-    const known = Object.keys(references).join("\n") + Object.keys(this.references).join("\n");
+    const known = Object.keys(references).join("\n");
     if (known !== this.known) this.leaves.clear();
     this.known = known;
     const torn = !/\s$/.test(source);
@@ -169,22 +197,6 @@ export class MarkdownView {
       used.set(key, tokens);
       return tokens;
     };
-  }
-
-  /** The citations whose statement ends in text(from, to], by where that is, counted from `from`. */
-  private marksWithin(from: number, to: number): Placed[] {
-    const { citations, text } = this;
-    if (citations.length === 0) return [];
-    const first = (mark: number): boolean => citations.findIndex((citation) => isSame(citation, citations[mark])) === mark;
-    const end = (mark: number): number => citations[mark]?.end ?? 0;
-    const order = [...citations.keys()].filter(first).sort((a, b) => end(a) - end(b));
-    const length = codePointLength(text);
-    const indices = indicesOfCodePoints(text, order.map(end));
-    return order.flatMap((mark, i) => {
-      if (end(mark) > length) return [];
-      const at = text.slice(0, indices[i]).trimEnd().length;
-      return at > from && at <= to ? [{ mark, at: at - from }] : [];
-    });
   }
 
   /** Shows `piece` as block number `at`, in the node that is there when that can show it. */
@@ -216,19 +228,21 @@ export class MarkdownView {
     for (const code of node.querySelectorAll("pre > code[class]")) highlightLater(code, code.className.slice("language-".length));
   }
 
-  /** A citation or a link's definition has come for something that was finished before it. */
-  private repaintFinished(): void {
-    for (const [i, block] of this.blocks.slice(0, this.finished).entries()) {
-      const source = this.text.slice(block.start, block.end);
-      const parsed = new Parsed(source, this.references);
+  /** The block that a mark at `at` belongs to, by its index: what stands between two blocks belongs to the one before. */
+  private blockAt(at: number): number {
+    return Math.max(0, this.blocks.findLastIndex(({ start }) => start < at));
+  }
+
+  /** Paints the blocks of these indices below `end` anew: something has come for them after they were finished. */
+  private repaint(indices: Iterable<number>, end: number): void {
+    for (const i of indices) {
+      const block = this.blocks[i];
+      if (!block || i >= end) continue;
+      const parsed = new Parsed(this.text.slice(block.start, block.end), block.start, this.references);
       const [only] = parsed.blocks;
       if (!only) continue;
-      const before = i === 0 ? 0 : block.start;
-      const marks = this.marksWithin(before, this.blocks[i + 1]?.start ?? this.text.length).map(({ mark, at }) => ({
-        mark,
-        at: Math.max(at + before - block.start, 1),
-      }));
-      const placement = placeMarks(only.tokens, source, parsed.starts, marks);
+      const marks = this.marks.within(i === 0 ? 0 : block.start, this.blocks[i + 1]?.start ?? this.text.length, block.start);
+      const placement = placeMarks(only.tokens, parsed.text, parsed.starts, atLeast(marks, 1));
       const inline: InlineParser = (content) => parseInline(content, parsed.references);
       block.painted = this.place(i, new Drawing(this.rules, placement, inline, block.headingLevel).draw(only.tokens, false));
     }
@@ -254,30 +268,41 @@ function isSame(one: CitationFields, other: CitationFields | undefined): boolean
  * beginning to the first.
  */
 function between(marks: readonly Placed[], start: number, nextStart = Infinity, isFirst: boolean): Placed[] {
-  const mine = marks.filter(({ at }) => (isFirst || at > start) && at <= nextStart);
-  return mine.map(({ mark, at }) => ({ mark, at: Math.max(at, start + 1) }));
+  return atLeast(marks.filter(({ at }) => (isFirst || at > start) && at <= nextStart), start + 1);
+}
+
+function atLeast(marks: readonly Placed[], least: number): Placed[] {
+  return marks.map(({ mark, at }) => ({ mark, at: Math.max(at, least) }));
 }
 
 /** A part of the document that begins with a block, cut in its top-level blocks. */
-class Parsed {
+class Parsed implements Source {
   readonly blocks: { tokens: Token[]; start: number; end: number; isDefinition: boolean }[];
-  /** Where each line begins. */
   readonly starts: number[];
-  /** Those known before, and its own. */
   readonly references: References;
 
-  constructor(source: string, known: References) {
-    this.references = Object.create(known) as References;
-    const starts = (this.starts = lineStarts(source));
-    this.blocks = topLevel(parseBlocks(source, this.references)).map((tokens) => {
+  constructor(
+    readonly text: string,
+    readonly origin: number,
+    private readonly known: References,
+  ) {
+    this.references = { ...known };
+    const starts = (this.starts = lineStarts(text));
+    this.blocks = topLevel(parseBlocks(text, this.references)).map((tokens) => {
       const [first, end] = tokens[0]?.map ?? [0, 0];
       const isDefinition = tokens[0]?.type === "reference_definition";
-      return { tokens, start: starts[first] ?? source.length, end: starts[end] ?? source.length, isDefinition };
+      return { tokens, start: starts[first] ?? text.length, end: starts[end] ?? text.length, isDefinition };
     });
   }
 
+  /** How many of the blocks nothing that comes can change: the first line of the one behind is whole. */
+  get finished(): number {
+    const last = this.blocks.at(-1);
+    return last && this.text.includes("\n", last.start) ? this.blocks.length - 1 : 0;
+  }
+
   get hasDefinitions(): boolean {
-    return Object.keys(this.references).length > 0;
+    return Object.keys(this.references).length > Object.keys(this.known).length;
   }
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { loadTongue } from "../../ui/strings";
 import { en } from "../../ui/strings/en";
-import { stepLabel, waitOf } from "../../ui/step-label";
+import { stepLabel, waitLabel } from "../../ui/step-label";
 
 const SERVER = import.meta.glob<string>("../../../src/millstream/{run,answers/rag,answers/prompt}.py", {
   query: "?raw",
@@ -25,12 +25,11 @@ describe("a step of the server", () => {
     expect(stepLabel({ name, label }, english).replace("\u00a0", " ")).toBe(label);
   });
 
-  it("tells how long it waits, for any number of seconds left", () => {
-    const wait = waitOf({ name: "retry", label: "The model cannot be reached; trying again in 30 s…" });
-    expect(wait?.seconds).toBe(30);
-    expect(wait?.words(spanish, 7)).toBe("No se llega al modelo; nuevo intento en 7\u00a0s…");
-    expect(waitOf({ name: "retry", label: "The model cannot be reached; trying again in 500 ms…" })).toBeNull();
-    expect(waitOf({ name: "search", label: "Searching 30 documents…" })).toBeNull();
+  it("that waits tells how long still", () => {
+    const wait = { name: "retry", label: "The model cannot be reached; trying again in 30 s…" };
+    expect(waitLabel(wait, 7, spanish)).toBe("No se llega al modelo; nuevo intento en 7\u00a0s…");
+    expect(waitLabel({ name: "retry", label: "Waiting for a free seat…" }, 7, spanish)).toBeNull();
+    expect(waitLabel({ name: "search", label: "Searching 30 documents…" }, 7, spanish)).toBeNull();
   });
 
   it("is called so by the server", () => {

@@ -81,7 +81,7 @@ async def ask(caller: Caller, asked: Ask) -> Result:
         if _ASKING.get(key) is asking:  # else another one of that id has come since
             del _ASKING[key]
     message = snapshot.message
-    marked = place_marks(message.content, message.citations, lambda n: f" [{n}]")
+    marked = place_marks(message.content, message.citations, lambda citation: f" [{citation.n}]")
     cited = {citation.n for citation in message.citations}
     told = [f"[{source.n}] {place_of(source)}" for source in message.sources if source.n in cited]
     answered = Answered(

@@ -89,7 +89,8 @@ async def passage(request: Request) -> Response:
         begin = _number(request, "from", passage_start(start))
         document_id = request.query_params.get("document_id", "")
         opened = await millstream.library.catalogue.open(document_id, owner, begin, begin + WINDOW)
-        return passage_page(opened, request.query_params.get("version", ""), start, end)
+        version, cited = request.query_params.get("version", ""), _number(request, "page", 0)
+        return passage_page(opened, version, start, end, cited)
     except MillstreamError as error:
         return refusal_page(error.status, error.message, "", {})
 

@@ -40,6 +40,20 @@ const block = fc.oneof(
   fc.constant("---"),
 );
 
+/** What copying gives from `start` in the text `from` to `end` in the text `to`. */
+function copied(target: Element, from: Node | null | undefined, start: number, to: Node | null | undefined, end: number): Map<string, string> {
+  if (!from || !to) throw new Error("nothing was painted");
+  document.body.append(target);
+  getSelection()?.setBaseAndExtent(from, start, to, end);
+  const data = new Map<string, string>();
+  const event = new Event("copy", { bubbles: true, cancelable: true });
+  Object.assign(event, { clipboardData: { setData: (type: string, text: string) => data.set(type, text) } });
+  target.dispatchEvent(event);
+  expect(event.defaultPrevented).toBe(true);
+  target.remove();
+  return data;
+}
+
 describe("what is copied", () => {
   it("is Markdown that paints the same again", () => {
     fc.assert(
@@ -53,21 +67,19 @@ describe("what is copied", () => {
 
   it("is what was selected, without the page's buttons", () => {
     const target = painted("One **two three** four.\n\n- a\n- b");
-    document.body.append(target);
     const button = document.createElement("button");
     button.append("1");
     target.querySelector("p")?.append(button);
-    const bold = target.querySelector("strong")?.firstChild;
-    const item = target.querySelector("li")?.firstChild;
-    if (!bold || !item) throw new Error("nothing was painted");
-    getSelection()?.setBaseAndExtent(bold, 4, item, 1);
-    const data = new Map<string, string>();
-    const event = new Event("copy", { bubbles: true, cancelable: true });
-    Object.assign(event, { clipboardData: { setData: (type: string, text: string) => data.set(type, text) } });
-    target.dispatchEvent(event);
+    const data = copied(target, target.querySelector("strong")?.firstChild, 4, target.querySelector("li")?.firstChild, 1);
     expect(data.get("text/plain")).toBe("**three** four.\n\n- a");
     expect(data.get("text/html")).toContain("three</strong> four.</p>");
-    expect(event.defaultPrevented).toBe(true);
-    target.remove();
+  });
+
+  it("from within code is the code as it is", () => {
+    const target = painted(`A \`b * c_d\`.\n\n\`\`\`\n${"a * b [c]\n".repeat(60)}\`\`\``);
+    const [inline, block] = target.querySelectorAll("code");
+    expect(copied(target, inline?.firstChild, 0, inline?.firstChild, 5).get("text/plain")).toBe("b * c");
+    const code = copied(target, block?.firstChild?.firstChild, 2, block?.lastChild?.firstChild, 5);
+    expect(code.get("text/plain")).toBe("a * b [c]\n".repeat(41).slice(2, -5));
   });
 });

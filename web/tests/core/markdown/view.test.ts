@@ -73,8 +73,9 @@ describe("Markdown", () => {
 
   it("has code that says its language", () => {
     expect(painted("```js title\na < b\n```\n\n    c")).toBe(
-      '<div class="code"><pre tabindex="0" role="group" aria-label="Code, js"><code class="language-js">a < b\n</code></pre></div>' +
-        '<div class="code"><pre tabindex="0" role="group" aria-label="Code"><code>c\n</code></pre></div>',
+      '<div class="code"><pre tabindex="0" role="group" aria-label="Code, js">' +
+        '<code class="language-js"><span class="lines">a < b\n</span></code></pre></div>' +
+        '<div class="code"><pre tabindex="0" role="group" aria-label="Code"><code><span class="lines">c\n</span></code></pre></div>',
     );
   });
 
@@ -164,7 +165,7 @@ describe("a citation", () => {
 
   it("stands below a block of code", () => {
     for (const text of ["```\na¶\n```\nc", "```\na\n```¶\nc"]) {
-      expect(painted(...withCitations(text))).toMatch(/<code>a\n<\/code><\/pre><p><b>1<\/b><\/p><\/div><p>c<\/p>$/);
+      expect(painted(...withCitations(text))).toMatch(/>a\n<\/span><\/code><\/pre><p><b>1<\/b><\/p><\/div><p>c<\/p>$/);
     }
   });
 
@@ -184,6 +185,26 @@ describe("a citation", () => {
     expect(target.textContent).toBe("One.2 Two.1Three.3Four.");
     expect(target.contains(mark)).toBe(true);
     expect(target.querySelectorAll("p")[2]).toBe(four);
+  });
+
+  it("of a definition stands behind the block before it, also when it comes late", () => {
+    const { target, view } = shown();
+    const text = "[r]: https://a.example\n\nOne.\n\n[r]: https://a.example\n";
+    view.update(text, false);
+    view.update(`${text}\nTwo.\n\nThree.`, true, [cited(1, text.length - 5)]);
+    expect(target.textContent).toBe("One.1Two.Three.");
+  });
+
+  it("draws no block again but the one that it stands in", () => {
+    const text = Array.from({ length: 20 }, (_, i) => `A ![${i}](https://a.example) b.\n\n`).join("");
+    const drawn: string[] = [];
+    const image = (name: string): string => (drawn.push(name), name);
+    const { view } = shown({ labels: { ...LABELS, image } });
+    view.update(text, false);
+    drawn.length = 0;
+    const ends = [...text.matchAll(/\n\n/g)].map(({ index }) => index);
+    view.update(text, false, [cited(1, ends[3] ?? 0), cited(2, ends[19] ?? 0)]);
+    expect(drawn).toEqual(["19", "3"]);
   });
 
   it("is shown once, and not at all when there is nothing to show for it", () => {
@@ -246,6 +267,11 @@ Final paragraph with [1] and brackets [sic] and ![image alt](https://img.example
 The [words][ref] are linked.
 `;
 
+/** `places` in ascending order, those beyond the text wrapped. */
+function within(text: string, places: readonly number[]): number[] {
+  return places.map((place) => place % (text.length + 1)).sort((a, b) => a - b);
+}
+
 describe("Markdown that grows", () => {
   it("is in the end what it would have been at once, whatever the pieces and the citations", () => {
     const cuts = fc.array(fc.nat(2000), { maxLength: 25 });
@@ -256,11 +282,59 @@ describe("Markdown that grows", () => {
         const one = shown();
         one.view.update(text, true, citations);
         const many = shown();
-        for (const [i, place] of places.toSorted((a, b) => a - b).entries()) {
+        for (const [i, place] of within(text, places).entries()) {
           many.view.update(text.slice(0, place), false, citations.slice(0, i));
         }
         many.view.update(text, true, citations);
         expect(outline(many.target)).toBe(outline(one.target));
+      }),
+      { numRuns: 500 },
+    );
+  }, 30_000);
+
+  it.each([
+    ["list", "", (i: number) => `- ${i} [ref]`],
+    ["loose list", "", (i: number) => `${i + 1}. ${i}\n`],
+    ["table", "| a | b |\n|---|---|\n", (i: number) => `| ${i} | b |`],
+    ["quotation", "", (i: number) => `> ${i}\n>`],
+  ])("draws the finished parts of a long %s no more", (_, head, part) => {
+    const count = 50;
+    const text = head + Array.from({ length: count }, (_, i) => `${part(i).replace(`${i}`, `![${i}](https://a.example)`)}\n`).join("");
+    let drawn = 0;
+    const image = (name: string): string => (drawn++, name);
+    const { target, view } = shown({ labels: { ...LABELS, image } });
+    for (let end = 0; end < text.length; end += 5) view.update(text.slice(0, end), false);
+    const perPart = (part(count).length + 22) / 5;
+    expect(drawn).toBeLessThan(3 * count * perPart);
+    view.update(text, true);
+    expect(target.querySelectorAll("a")).toHaveLength(count);
+  });
+
+  it("lays long code out in pieces of which only the last one grows", () => {
+    const { target, view } = shown();
+    const text = `\`\`\`\n${"a\n".repeat(100)}`;
+    view.update(text, false);
+    const pieces = [...target.querySelectorAll(".lines")];
+    expect(pieces.map((piece) => piece.textContent.length)).toEqual([80, 80, 40]);
+    const texts = pieces.map((piece) => piece.firstChild);
+    view.update(`${text}b`, false);
+    view.update(`${text}b\n\`\`\`\n`, true);
+    expect([...target.querySelectorAll(".lines")].map((piece) => piece.firstChild)).toEqual(texts);
+    expect(target.textContent).toBe(`${"a\n".repeat(100)}b\n`);
+  });
+
+  it("is at every moment what it would be at once, whatever the pieces", () => {
+    const cuts = fc.array(fc.nat(2000), { minLength: 5, maxLength: 25 });
+    // A definition counts for finished blocks once it is finished itself.
+    const undefined_ = documents.filter((text) => !text.includes("]:"));
+    fc.assert(
+      fc.property(undefined_, cuts, (text, places) => {
+        const { target, view } = shown();
+        for (const place of within(text, places)) {
+          const part = text.slice(0, place);
+          view.update(part, false);
+          expect([...target.children].map(outline).join("")).toBe(paintedSoFar(part));
+        }
       }),
       { numRuns: 500 },
     );
