@@ -66,7 +66,7 @@ class AnswerView:
         self._unread: list[str] = []  # what has come of the text, and is not in `_pieces` yet
         self._pieces = Pieces()
         self._below_text = False
-        self._marked = MarkedText(lambda citation: f" [{citation.n}]")
+        self._marked = MarkedText(lambda n: f" [{n}]")
         self._sources: dict[int, Source] = {}
         self._cited: dict[int, set[int | None]] = {}  # n → the pages that its citations name
 
