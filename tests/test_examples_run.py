@@ -17,6 +17,7 @@ import pytest
 
 from millstream.client import Client
 from millstream.examples import EXAMPLES, about, example_names
+from millstream.models.extractive import NO_MODEL
 from millstream.snapshot import Snapshot
 from serving import PATIENCE_S
 
@@ -93,6 +94,20 @@ def test_answers_over_rows_of_a_table(tmp_path: Path) -> None:
     assert message.steps[0].label == f"Found {len(message.sources)} products"
 
 
+def test_without_a_model_the_rows_are_quoted(tmp_path: Path) -> None:
+    with running(tmp_path, "table-rows") as url:
+        message = ask(url, "Which jacket is waterproof?").message
+    assert "Waterproof and breathable" in message.content
+    assert [citation.n for citation in message.citations] == [1]
+
+
+@pytest.mark.parametrize("example", ["simple-chat", "reasoning"])
+def test_what_needs_a_model_says_so_until_it_has_one(tmp_path: Path, example: str) -> None:
+    with running(tmp_path, example) as url:
+        found = ask(url, "How many?")
+    assert (found.state, found.message.content) == ("finished", NO_MODEL)
+
+
 def test_an_api_without_a_page(tmp_path: Path) -> None:
     with running(tmp_path, "api-only") as url:
         assert ask(f"{url}/chat", "Why?", "secret-of-ann").message.content.endswith("that was “Why?”, ann.")
@@ -124,12 +139,12 @@ def status_of(url: str) -> int:
         return error.code
 
 
-def test_there_are_five_of_at_most_sixty_lines_and_each_has_its_test_and_its_place_in_the_docs() -> None:
+def test_there_are_five_of_less_than_sixty_lines_and_each_has_its_test_and_its_place_in_the_docs() -> None:
     names = example_names()
     assert len(names) == 5
     tests, docs = Path(__file__).read_text(), (ROOT / "docs" / "examples.md").read_text()
     for name in names:
-        assert len((EXAMPLES / name / "app.py").read_text().splitlines()) <= 60
+        assert len((EXAMPLES / name / "app.py").read_text().splitlines()) < 60
         assert f'running(tmp_path, "{name}"' in tests
         assert f"`{name}`" in docs
 
@@ -150,8 +165,10 @@ def test_new_says_how_to_begin(tmp_path: Path) -> None:
 
 
 def test_new_tells_what_an_example_needs_and_where_to_look(tmp_path: Path) -> None:
-    assert "MILLSTREAM_MODEL" not in new(tmp_path, "documents").stdout
-    assert "needs a model: MILLSTREAM_MODEL" in new(tmp_path, "chat", "--example", "simple-chat").stdout
+    assert "Without a model it quotes the documents" in new(tmp_path, "documents").stdout
+    chat = new(tmp_path, "chat", "--example", "simple-chat").stdout
+    assert "It needs a model" in chat
+    assert "\n  OPENAI_API_KEY=… MILLSTREAM_MODEL=openai/gpt-4o-mini python app.py\n" in chat
     api = new(tmp_path, "my api", "--example", "api-only").stdout
     assert "cd 'my api'" in api
     assert "curl" in api

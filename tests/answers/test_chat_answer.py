@@ -2,9 +2,9 @@ from pathlib import Path
 
 from told_answer import tell, text_of
 
-from millstream.answers.chat import NO_MODEL, ChatAnswer
+from millstream.answers.chat import ChatAnswer
 from millstream.events import Source, StepStarted
-from millstream.models.extractive import ExtractiveModel
+from millstream.models.extractive import NO_MODEL, ExtractiveModel
 from millstream.models.scripted import ScriptedModel
 
 
@@ -18,4 +18,6 @@ async def test_the_conversation_goes_to_the_model_as_it_is(tmp_path: Path) -> No
 
 
 async def test_a_model_that_only_quotes_says_that_it_cannot_chat(tmp_path: Path) -> None:
-    assert text_of(await tell(ChatAnswer(ExtractiveModel(0)), "Hello", folder=tmp_path)) == NO_MODEL
+    events = await tell(ChatAnswer(ExtractiveModel(0), show_prompts=True), "Hello", folder=tmp_path)
+    assert text_of(events) == NO_MODEL
+    assert not [event for event in events if isinstance(event, StepStarted)]

@@ -7,10 +7,6 @@ from millstream.answers.prompt import Prompts, show_prompt
 from millstream.models import ChatMessage, ChatModel, Prompt
 from millstream.run import Run
 
-NO_MODEL = """No language model is configured, so I can quote your documents but not chat.
-
-To add one, set `MILLSTREAM_MODEL` (for example to `openai/gpt-4o-mini`, with `OPENAI_API_KEY`) and start again."""
-
 
 class ChatAnswer:
     """An answer in the words of `model` alone, from a prompt of at most `prompt_tokens`.
@@ -33,12 +29,9 @@ class ChatAnswer:
         self._show_prompts = show_prompts
 
     async def __call__(self, run: Run) -> None:
-        if self._model.quotes:
-            run.write(NO_MODEL)
-            return
         system = ChatMessage("system", self._prompts["chat"])
         room = self._prompt_tokens - message_tokens([system]) - continued_tokens(run)
         prompt = Prompt([system, *recent(run.messages, room)], question=run.question)
-        if self._show_prompts:
+        if self._show_prompts and not self._model.quotes:
             await show_prompt(run, prompt)
         await run.generate(self._model, prompt)

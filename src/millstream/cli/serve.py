@@ -114,7 +114,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         # Only now do signals arrive at `handle_exit`: whoever waits for this line may send one.
         typer.echo(f"Millstream answers at {self._url}")
-        if self._millstream.model is not None and self._millstream.model.quotes:
+        if self._millstream.model.quotes:
             typer.echo(
                 "Quoting your documents, without a language model. To add one:  "
                 "OPENAI_API_KEY=… MILLSTREAM_MODEL=openai/gpt-4o-mini millstream serve"

@@ -27,12 +27,12 @@ class Prompt(msgspec.Struct, frozen=True):
 
     `messages` is the whole conversation as the provider shall see it, sources included. `question` and `passages`
     are the same question and sources as data (passage i is cited as `[i + 1]`), for a model that quotes rather than
-    generates.
+    generates; None where nothing was searched.
     """
 
     messages: Sequence[ChatMessage]
     question: str = ""
-    passages: Sequence[Passage] = ()
+    passages: Sequence[Passage] | None = None
 
 
 class ModelOptions(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,6 +1,7 @@
 """A model that needs no model: it quotes what of the passages fits the question best, each piece with its mark.
 
-Where the passages hardly speak of what was asked, it says so instead and names them. See `quotable` for what is quoted.
+Where the passages hardly speak of what was asked, it says so instead and names them; where nothing was searched, it
+says that a language model is needed. See `quotable` for what is quoted.
 """
 
 import asyncio
@@ -51,6 +52,10 @@ NOT_FOUND = (
     "Try other words, ideally ones that the documents use themselves."
 )
 
+NO_MODEL = """This needs a language model, and there is none: without one I can only quote documents.
+
+To add one, set `MILLSTREAM_MODEL` (for example to `openai/gpt-4o-mini`, with `OPENAI_API_KEY`) and start again."""
+
 _STOPS = frozenset(map(stem, STOP_WORDS))
 _BRACKETED_NUMBER = re.compile(r"\[(?=[\d ,]+\])")
 _ASKS_FOR_ADDRESS = re.compile(r"\b(?:e-?mail|phone|telephone|call|website|contact|reach)\b")
@@ -92,7 +97,7 @@ class ExtractiveModel:
 
     async def stream(self, prompt: Prompt, options: ModelOptions) -> AsyncGenerator[ModelOutput, None]:
         """See `ChatModel.stream`."""
-        answer = quote(prompt.question, prompt.passages)
+        answer = NO_MODEL if prompt.passages is None else quote(prompt.question, prompt.passages)
         if self._pause and options.paced:
             for number, piece in enumerate(_PIECE.findall(answer)):
                 if number:

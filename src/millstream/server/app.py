@@ -76,7 +76,7 @@ class Millstream:
         self.library: Library | None = None
         self.search: Search | None = None
         self.backfill: Backfill | None = None
-        self.model: ChatModel | None = None
+        self._model: ChatModel | None = None
         self.folder: DataFolder | None = None
         self.closed = False
         self._supervisor: Supervisor | None = None
@@ -122,6 +122,13 @@ class Millstream:
         if self._supervisor is None:
             raise Unavailable("Millstream is not open.")
         return self._supervisor
+
+    @property
+    def model(self) -> ChatModel:
+        """The model that the setting names, for an answer to use. Raises Unavailable before `open`."""
+        if self._model is None:
+            raise Unavailable("Millstream is not open.")
+        return self._model
 
     async def open(self) -> None:
         """Locks the data folder, recovers runs of a dead server, makes the model. Raises ConfigurationError."""
@@ -170,7 +177,7 @@ class Millstream:
                 embedding = asyncio.create_task(self.backfill.follow(), name="millstream-embedding")
                 opened.push_async_callback(_end, embedding)
                 self._opened = opened.pop_all()
-            self.model, self.folder, self.library, self.search = model, folder, library, index
+            self._model, self.folder, self.library, self.search = model, folder, library, index
             self._supervisor = supervisor
             self.closed = False
 

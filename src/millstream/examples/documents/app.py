@@ -1,6 +1,8 @@
 """Answers over a folder of documents: steps, sources and citations, and the page to ask in.
 
-Open http://127.0.0.1:8000.
+Open http://127.0.0.1:8000. Without a model it quotes the documents; with one it answers in its own words:
+
+  OPENAI_API_KEY=… MILLSTREAM_MODEL=openai/gpt-4o-mini python app.py
 """
 
 from collections.abc import AsyncIterator
@@ -15,7 +17,6 @@ from millstream import Millstream
 
 DOCUMENTS = Path(__file__).parent / "documents"
 
-# Without a model it quotes the documents; MILLSTREAM_MODEL=openai/gpt-4o-mini makes it answer in its own words.
 stream = Millstream()
 
 

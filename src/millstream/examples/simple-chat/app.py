@@ -1,7 +1,8 @@
 """A chat with a language model, and the page to hold it in.
 
-It needs a model: MILLSTREAM_MODEL=openai/gpt-4o-mini with OPENAI_API_KEY, for example.
-Open http://127.0.0.1:8000.
+Open http://127.0.0.1:8000. It needs a model, and answers that until it has one:
+
+  OPENAI_API_KEY=… MILLSTREAM_MODEL=openai/gpt-4o-mini python app.py
 """
 
 import uvicorn
@@ -16,7 +17,6 @@ stream = Millstream()
 @stream.answer
 async def answer(run: Run) -> None:
     """Steps, words and reasoning are streamed as they come; Stop and resume need nothing here."""
-    assert stream.model is not None
     await run.generate(stream.model, Prompt([SYSTEM, *run.messages]))
 
 

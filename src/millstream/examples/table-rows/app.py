@@ -1,6 +1,8 @@
 """Answers over the rows of a database table, cited row by row.
 
-It needs a model: MILLSTREAM_MODEL=openai/gpt-4o-mini with OPENAI_API_KEY, for example. Open http://127.0.0.1:8000.
+Open http://127.0.0.1:8000. Without a model it quotes the rows; with one it answers in its own words:
+
+  OPENAI_API_KEY=… MILLSTREAM_MODEL=openai/gpt-4o-mini python app.py
 """
 
 import sqlite3
@@ -18,9 +20,7 @@ PRODUCTS = [
 SYSTEM = "Answer only from the numbered rows below. Put the row's number behind what you say: [1].\n\n"
 
 database = sqlite3.connect(":memory:", check_same_thread=False)
-database.execute(
-    "CREATE VIRTUAL TABLE products USING fts5(name, category, price UNINDEXED, description, tokenize=porter)"
-)
+database.execute("CREATE VIRTUAL TABLE products USING fts5(name, category, price UNINDEXED, text, tokenize=porter)")
 database.executemany("INSERT INTO products VALUES (?, ?, ?, ?)", PRODUCTS)
 
 stream = Millstream()
@@ -30,20 +30,18 @@ def find(question: str, limit: int = 3) -> list[Passage]:
     """The rows that share most words with the question, as passages that an answer can cite."""
     words = " OR ".join(f'"{word}"' for word in "".join(c if c.isalnum() else " " for c in question).split())
     rows = database.execute(
-        "SELECT rowid, name, category, price, description FROM products WHERE products MATCH ? ORDER BY rank LIMIT ?",
+        "SELECT rowid, name, category, price, text FROM products WHERE products MATCH ? ORDER BY rank LIMIT ?",
         (words or '""', limit),
     )
-    return [
-        Passage(
-            f"product-{key}", f"product-{key}", "1", name, f"products/{key}", f"{name} ({category}, {price} €): {text}"
-        )
-        for key, name, category, price, text in rows
-    ]
+    passages = []
+    for key, name, category, price, text in rows:
+        row = f"{name} ({category}, {price} €): {text}"
+        passages.append(Passage(f"product-{key}", f"product-{key}", "1", name, f"products/{key}", row))
+    return passages
 
 
 @stream.answer
 async def answer(run: Run) -> None:
-    assert stream.model is not None
     async with run.step("search", "Looking through the products…") as step:
         passages = find(run.question)
         step.done(f"Found {len(passages)} products", query=run.question)

@@ -51,7 +51,6 @@ async def show(request: Request) -> Response:
             return await asyncio.to_thread(conversation_page, head, messages, answers_json(millstream))
         heads = await millstream.supervisor.conversations.list(owner, limit=LISTED)
         assert millstream.library is not None
-        assert millstream.model is not None
         examples = await example_questions(millstream.library.catalogue, owner)
         return start_page(heads, examples, answers_json(millstream), quoting=millstream.model.quotes)
     except MillstreamError as error:

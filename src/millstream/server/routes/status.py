@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 async def status(request: Request) -> Response:
     millstream = millstream_of(request)
     owner = await owner_of(request, millstream.identify)
-    assert millstream.model is not None
     assert millstream.library is not None
     assert millstream.backfill is not None
     body: dict[str, Any] = {
@@ -46,7 +45,7 @@ def answers_json(millstream: "Millstream") -> list[dict[str, Any]]:
     A recording is asked for by its own name, and without a model there is nothing to chat with.
     """
     offered = dict(millstream.offered)
-    hidden = {"recording", *(["chat"] if millstream.model is not None and millstream.model.quotes else [])}
+    hidden = {"recording", *(["chat"] if millstream.model.quotes else [])}
     default = offered.pop("default")
     named = {name: answer for name, answer in offered.items() if name not in hidden or name in millstream.answers}
     if default not in named.values():
