@@ -235,3 +235,18 @@ async def test_a_very_long_answer_is_shown_whole_and_the_page_stays_quick(page: 
         }"""
     )
     assert took < 1000
+
+
+async def test_a_question_asked_while_offline_is_sent_later_and_that_is_said(
+    visit: Watched, page: Page, stage: Stage
+) -> None:
+    visit.expected = CUT
+    await expect(page.get_by_role("heading", name="Ask your documents")).to_be_visible()
+    await visit.context.set_offline(True)
+    await ask(page, "Anybody there?")
+    await expect(page.get_by_text("Your question is sent when the network is back.")).to_be_visible()
+    await visit.context.set_offline(False)
+    stage.say("Yes.")
+    stage.end()
+    await expect(page.locator(".words")).to_have_text("Yes.")
+    assert len(stage.runs) == 1

@@ -14,7 +14,7 @@ export function Ending({ message }: { message: AssistantMessage }): JSX.Element 
   const { following } = chat.state;
   switch (state) {
     case "running":
-      return following?.runId === runId ? <Connection following={following} /> : null;
+      return following?.runId === runId ? <Connection following={following} begun={message.run.seq > 0} /> : null;
     case "stopped":
       return <Stopped message={message} />;
     case "failed":
@@ -72,7 +72,7 @@ function Continue({ message, disabled }: { message: AssistantMessage; disabled?:
   );
 }
 
-function Connection({ following: { connection, detour } }: { following: Following }): JSX.Element | null {
+function Connection({ following: { connection, detour }, begun }: { following: Following; begun: boolean }): JSX.Element | null {
   const { t } = useUi();
   const online = useOnline();
   if (online && connection !== "resuming") {
@@ -87,7 +87,7 @@ function Connection({ following: { connection, detour } }: { following: Followin
   return (
     <p class="connection">
       {online ? <span class="spinner" aria-hidden="true" /> : <Icon name="offline" />}
-      {online ? t("resuming") : t("offline")}
+      {online ? t("resuming") : t(begun ? "offline" : "offline_unsent")}
     </p>
   );
 }

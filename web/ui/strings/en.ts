@@ -115,6 +115,7 @@ export const en = {
   no_sources: "This answer rests on no source of yours.",
   resuming: "The connection was lost. Resuming…",
   offline: "You are offline. The answer goes on and will be here when the network is back.",
+  offline_unsent: "You are offline. Your question is sent when the network is back.",
   detour: "A proxy holds the words back. They come another way now.",
   held_back: "A proxy holds the words back, so they come in large pieces or all at once.",
   continue: "Continue",

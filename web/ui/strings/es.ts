@@ -115,6 +115,7 @@ export const es: Catalogue = {
   no_sources: "Esta respuesta no se apoya en ninguna fuente tuya.",
   resuming: "Se perdió la conexión. Reanudando…",
   offline: "Estás sin conexión. La respuesta continúa y estará aquí cuando vuelva la red.",
+  offline_unsent: "Estás sin conexión. Tu pregunta se enviará cuando vuelva la red.",
   detour: "Un proxy retiene las palabras. Ahora llegan por otro camino.",
   held_back: "Un proxy retiene las palabras, por eso llegan en trozos grandes o todas a la vez.",
   continue: "Continuar",
