@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from millstream.documents.formats import is_markdown
 from millstream.search import Passage
 
 CHARACTERS = 300
 _LOOKED_AT = 2 * CHARACTERS  # of the passage: syntax takes room that the snippet does not show
 
-# Formats whose text is Markdown: the readers write headings, lists and tables so. All else is shown as it stands.
-_MARKDOWN = re.compile(r"\.(?:md|markdown|docx|docm|pptx|pptm|ppsx|xlsx|xlsm|csv|tsv|html?|xhtml)\Z", re.IGNORECASE)
 _SYNTAX = re.compile(r"[#|*_`~\[<\\]|^\s*[>+-]", re.MULTILINE)
 _TAG = re.compile(r"<[^>]*>")
 _parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -21,7 +20,7 @@ _parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 def snippet(passage: Passage) -> str:
     """On one line, at most CHARACTERS long, without the syntax of Markdown where the document is written in it."""
     text = passage.text[:_LOOKED_AT]
-    words = plain_words(text) if _MARKDOWN.search(passage.uri) else " ".join(text.split())
+    words = plain_words(text) if is_markdown(passage.uri) else " ".join(text.split())
     if len(words) <= CHARACTERS and len(passage.text) <= _LOOKED_AT:
         return words
     return words[: CHARACTERS - 1].rsplit(" ", 1)[0] + "…"

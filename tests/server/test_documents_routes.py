@@ -80,6 +80,7 @@ async def test_an_upload_can_be_found_listed_and_opened(http: aiohttp.ClientSess
     assert listing["indexing"]["count"] == 1
     opened = await get(http, f"/api/documents/{document['document_id']}")
     assert opened["text"] == "# Leave\n\nStaff get twenty days."
+    assert opened["markdown"] is True
     assert opened["passages"] == [{"n": 0, "start": 0, "end": 31}]
     part = await get(http, f"/api/documents/{document['document_id']}?start=2&end=7")
     assert (part["text"], part["start"], part["end"], part["length"]) == ("Leave", 2, 7, 31)

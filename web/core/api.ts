@@ -124,6 +124,8 @@ export interface DocumentText extends Omit<StoredDocument, "pages"> {
   length: number;
   /** Where each page begins. */
   pages: number[];
+  /** The text is to be read as Markdown. */
+  markdown: boolean;
 }
 
 /** Millstream's HTTP API. `base` is the address that `api/…` is relative to, ending in a slash; "" means the page's own. */
@@ -225,8 +227,10 @@ export class Api {
   }
 
   /** A document and its text from code point `start` on. */
-  async document(id: string, start: number, signal?: AbortSignal): Promise<DocumentText> {
-    return (await this.json("GET", `api/documents/${encodeURIComponent(id)}?start=${start}`, { signal })) as DocumentText;
+  /** A document with its text from `start` to `end`, as far as there is so much. */
+  async document(id: string, start: number, end: number, signal?: AbortSignal): Promise<DocumentText> {
+    const path = `api/documents/${encodeURIComponent(id)}?start=${start}&end=${end}`;
+    return (await this.json("GET", path, { signal })) as DocumentText;
   }
 
   /** Where the file itself is. */

@@ -121,7 +121,8 @@ export class Painter {
   }
 }
 
-function labelsOf(t: Translate): Labels {
+/** What the page itself says around Markdown. */
+export function labelsOf(t: Translate): Labels {
   return {
     table: t("table"),
     task: (done) => t(done ? "task_done" : "task_open"),

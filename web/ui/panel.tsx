@@ -3,15 +3,19 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type DocumentText, Refusal } from "../core/api";
 import { indexOfCodePoint, indicesOfCodePoints } from "../core/codepoints";
 import type { SourceFields } from "../core/events";
+import { paintDocument } from "../core/markdown/document";
+import { excerpt, withoutFrontMatter } from "../core/markdown/excerpt";
 import { Icon, IconButton } from "./icons";
+import { labelsOf } from "./painter";
 import { PdfPages } from "./pdf-pages";
 import { pageOf } from "./sources";
 import { type Shown, useUi } from "./ui";
 
-/** How much of a document is shown before its passage, in code points. */
+/** How much of a document is shown before its passage, and behind it. */
 const BEFORE = 6_000;
-/** …and behind where it began to be shown. */
-const SHOWN = 24_000;
+const BEHIND = 18_000;
+/** So much of Markdown before that tells how it is to be read: a table's head, the fence of code. */
+const READ_BEFORE = 60_000;
 
 interface PanelProps {
   shown: Shown;
@@ -67,10 +71,11 @@ function SourceView({ shown }: { shown: Shown }): JSX.Element {
   const { api, t } = useUi();
   const { source } = shown;
   const [loaded, setLoaded] = useState<Loaded>(null);
-  const start = Math.max(0, (source.start ?? 0) - BEFORE);
+  const start = Math.max(0, (source.start ?? 0) - READ_BEFORE);
+  const end = (source.end ?? 0) + BEHIND;
   useEffect(() => {
     const abort = new AbortController();
-    api.document(source.document_id, start, abort.signal).then(
+    api.document(source.document_id, start, end, abort.signal).then(
       (document) => setLoaded({ document }),
       (error: unknown) => {
         if (abort.signal.aborted) return;
@@ -79,7 +84,7 @@ function SourceView({ shown }: { shown: Shown }): JSX.Element {
       },
     );
     return () => abort.abort();
-  }, [source, start]);
+  }, [source, start, end]);
 
   if (loaded === null) {
     return (
@@ -146,35 +151,55 @@ interface TextProps {
 
 function Text({ document, shown, changed }: TextProps): JSX.Element {
   const { t } = useUi();
-  const { text, start, end, length } = document;
-  const { source } = shown;
-  const marked = useRef<HTMLElement>(null);
+  const { text, markdown } = document;
+  const body = useRef<HTMLDivElement>(null);
+  const words = useRef<HTMLDivElement>(null);
+  const place = placeOfPassage(text, document.start, shown.source, changed);
+  const [from, to] = place ?? [0, 0];
+  const { start, head } = markdown ? excerpt(text, from - BEFORE, BEFORE) : { start: lineStart(text, from - BEFORE), head: "" };
+  const end = Math.min(text.length, to + BEHIND);
+  const isBeginning = document.start + start === 0;
+
   useLayoutEffect(() => {
-    const mark = marked.current;
-    const scroller = mark?.closest(".panel-body");
-    if (mark && scroller) scroller.scrollTop = mark.offsetTop - scroller.clientHeight / 4;
-  }, [shown]);
-  const [cut] = indicesOfCodePoints(text, [SHOWN]);
-  const place = placeOfPassage(text, start, source, changed);
-  const opened = place && Math.max(place[0], changed ? 0 : beginningOfPage(document, shown));
+    if (!words.current || !body.current) return;
+    const opened = changed ? from : Math.max(from, beginningOfPage(document, shown));
+    const ends = [...(opened > from ? [from] : []), opened, to].map((at) => head.length + at - start);
+    const part = head + text.slice(start, end);
+    const paint = markdown ? paintDocument : paintText;
+    const marked = paint(words.current, markdown && isBeginning ? withoutFrontMatter(part) : part, place ? ends : [], labelsOf(t));
+    const [first] = marked.at(-1) ?? [];
+    const { top } = body.current.getBoundingClientRect();
+    if (first) body.current.scrollTop += first.getBoundingClientRect().top - top - body.current.clientHeight / 4;
+  }, [document, shown]);
+
   return (
-    <div class="panel-body" tabIndex={0} role="group" aria-label={t("source_text")}>
-      {start > 0 && <p class="quiet">{t("text_before")}</p>}
-      <div class="text" dir="auto">
-        {place && opened !== null ? (
-          <>
-            {text.slice(0, place[0])}
-            {opened > place[0] && <mark>{text.slice(place[0], opened)}</mark>}
-            <mark ref={marked}>{text.slice(opened, place[1])}</mark>
-            {text.slice(place[1], Math.max(cut ?? 0, place[1]))}
-          </>
-        ) : (
-          text.slice(0, cut)
-        )}
-      </div>
-      {(end < length || (cut ?? 0) < text.length) && <p class="quiet">{t("text_behind")}</p>}
+    <div ref={body} class="panel-body" tabIndex={0} role="group" aria-label={t("source_text")}>
+      {!isBeginning && <p class="quiet">{t("text_before")}</p>}
+      {markdown ? (
+        <div class={`prose document ${document.format === "markdown" ? "" : "lines-kept"}`} dir="auto">
+          <div ref={words} class="blocks" />
+        </div>
+      ) : (
+        <div ref={words} class="text" dir="auto" />
+      )}
+      {(end < text.length || document.end < document.length) && <p class="quiet">{t("text_behind")}</p>}
     </div>
   );
+}
+
+/** Shows text as it is, with the parts between the ends marked. */
+function paintText(target: HTMLElement, text: string, ends: readonly number[]): HTMLElement[][] {
+  const marks = ends.slice(1).map((end, i) => {
+    const mark = target.ownerDocument.createElement("mark");
+    mark.append(text.slice(ends[i], end));
+    return mark;
+  });
+  target.replaceChildren(text.slice(0, ends[0]), ...marks, marks.length > 0 ? text.slice(ends.at(-1)) : "");
+  return marks.map((mark) => [mark]);
+}
+
+function lineStart(text: string, at: number): number {
+  return at <= 0 ? 0 : text.lastIndexOf("\n", at - 1) + 1;
 }
 
 /** Where the passage is, in UTF-16 units of `text`; null when it cannot be found any more. */

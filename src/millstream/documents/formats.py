@@ -27,7 +27,8 @@ class Format(msgspec.Struct, frozen=True):
     """`reader` is the function, or where it is ("package.module:function"), which is imported when it is needed.
 
     A file is of the first registered format that `recognises` its first HEAD_BYTES, else of the one with its suffix.
-    `media_type` is what a browser is told of the original.
+    `media_type` is what a browser is told of the original. `markdown`: the text that its reader gives is Markdown, and
+    is shown to people as such.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Format(msgspec.Struct, frozen=True):
     media_type: str
     reader: Reader | str
     recognises: Callable[[bytes], bool] | None = None
+    markdown: bool = False
 
     def read(self, source: Source) -> Document:
         reader = self.reader
@@ -65,22 +67,25 @@ for _format in (
         (".docx", ".docm"),
         "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
         f"{_READERS}.word:read_docx",
+        markdown=True,
     ),
     Format(
         "pptx",
         (".pptx", ".pptm", ".ppsx"),
         "application/vnd.openxmlformats-officedocument.presentationml.presentation",
         f"{_READERS}.slides:read_pptx",
+        markdown=True,
     ),
     Format(
         "xlsx",
         (".xlsx", ".xlsm"),
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
         f"{_READERS}.workbook:read_xlsx",
+        markdown=True,
     ),
-    Format("html", (".html", ".htm", ".xhtml"), "text/html", f"{_READERS}.html:read_html"),
-    Format("markdown", (".md", ".markdown"), "text/markdown", f"{_READERS}.plain:read_markdown"),
-    Format("csv", (".csv", ".tsv"), "text/csv", f"{_READERS}.delimited:read_delimited"),
+    Format("html", (".html", ".htm", ".xhtml"), "text/html", f"{_READERS}.html:read_html", markdown=True),
+    Format("markdown", (".md", ".markdown"), "text/markdown", f"{_READERS}.plain:read_markdown", markdown=True),
+    Format("csv", (".csv", ".tsv"), "text/csv", f"{_READERS}.delimited:read_delimited", markdown=True),
     Format("json", (".json",), "application/json", f"{_READERS}.records:read_json"),
     Format("jsonl", (".jsonl", ".ndjson"), "application/x-ndjson", f"{_READERS}.records:read_json_lines"),
     Format("text", (".txt", ".text", ".log", ".rst"), "text/plain", f"{_READERS}.plain:read_text"),
@@ -93,6 +98,12 @@ _OLD_OFFICE = {".doc": "DOCX", ".dot": "DOCX", ".ppt": "PPTX", ".pps": "PPTX", "
 def suffixes() -> set[str]:
     """In small letters, with their dots."""
     return {suffix for format in FORMATS.values() for suffix in format.suffixes}
+
+
+def is_markdown(name: str) -> bool:
+    """Whether the text of a file of this name is Markdown, as far as the name tells."""
+    suffix = PurePath(name).suffix.lower()
+    return any(suffix in format.suffixes for format in FORMATS.values() if format.markdown)
 
 
 def is_candidate(head: bytes, name: str) -> bool:

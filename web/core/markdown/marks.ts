@@ -73,17 +73,51 @@ export function placeMarks(
   starts: readonly number[],
   marks: readonly Placed[],
 ): Placement {
+  const leaves = marks.length === 0 ? [] : leavesOf(tokens, ["inline"]);
+  return placement(source, marks, ({ at }) => placeInLeaf(leaves, source, starts, starts.findLastIndex((start) => start < at), at));
+}
+
+/**
+ * Where the parts of a document begin and end, code included: mark 0 stands before the words at `ends[0]`, the next ones,
+ * at which a part ends and another begins, too, and the last one behind the words before it.
+ */
+export function placeEnds(
+  tokens: readonly Token[],
+  source: string,
+  starts: readonly number[],
+  ends: readonly number[],
+): Placement {
+  const leaves = leavesOf(tokens, ["inline", "fence", "code_block"]);
+  const marks = ends.map((at, mark) => ({ mark, at }));
+  return placement(source, marks, ({ mark, at: place }) => {
+    if (mark === ends.length - 1) {
+      const at = source.slice(0, place).trimEnd().length;
+      const line = starts.findLastIndex((start) => start < at);
+      const before = leaves.findLast(({ end }) => end <= line)?.token;
+      return placeInLeaf(leaves, source, starts, line, at) ?? (before ? { leaf: before, at: before.content.length } : null);
+    }
+    const at = source.length - source.slice(place).trimStart().length;
+    const line = starts.findLastIndex((start) => start <= at);
+    const next = leaves.find(({ first }) => first > line)?.token;
+    return placeInLeaf(leaves, source, starts, line, at) ?? (next ? { leaf: next, at: 0 } : null);
+  });
+}
+
+interface Place {
+  leaf: Token;
+  /** Where in its words. */
+  at: number;
+}
+
+function placement(source: string, marks: readonly Placed[], find: (mark: Placed) => Place | null): Placement {
   const sign = SIGNS.find((candidate) => !source.includes(candidate));
   const pattern = new RegExp(`${sign ?? "\u1805"}(\\d+)${sign ?? "\u1805"}`);
   const standing = new Map<Token, Placed[]>();
   const behind: number[] = [];
-  const leaves = marks.length === 0 ? [] : leavesOf(tokens);
-  for (const { mark, at } of marks) {
-    const line = starts.findLastIndex((start) => start < at);
-    const text = source.slice(starts[line], starts[line + 1]).trimEnd();
-    const place = sign === undefined ? null : placeInLeaf(leaves, line, text, at - (starts[line] ?? 0));
-    if (place === null) behind.push(mark);
-    else standing.set(place.leaf, [...(standing.get(place.leaf) ?? []), { mark, at: place.at }]);
+  for (const placed of marks) {
+    const place = sign === undefined ? null : find(placed);
+    if (place === null) behind.push(placed.mark);
+    else standing.set(place.leaf, [...(standing.get(place.leaf) ?? []), { mark: placed.mark, at: place.at }]);
   }
   const marked = (leaf: Token): string => insert(leaf.content, standing.get(leaf) ?? [], sign ?? "");
   return { marked, pattern, behind };
@@ -96,20 +130,28 @@ interface Leaf {
   end: number;
 }
 
-/** The leaves with their lines; the cells of a row have those of the row. */
-function leavesOf(tokens: readonly Token[]): Leaf[] {
+/** The leaves of these types with their lines; the cells of a row have those of the row. */
+function leavesOf(tokens: readonly Token[], types: readonly string[]): Leaf[] {
   let row: [number, number] = [0, 0];
   return tokens.flatMap((token): Leaf[] => {
     if (token.type === "tr_open" && token.map) row = token.map;
-    if (token.type !== "inline") return [];
+    if (!types.includes(token.type)) return [];
     const [first, end] = token.map ?? row;
-    return [{ token, first, end }];
+    return [{ token, first: token.type === "fence" ? first + 1 : first, end }];
   });
 }
 
-/** The leaf in which column `column` of a line lies, and where in its words; null when that line belongs to none. */
-function placeInLeaf(leaves: readonly Leaf[], line: number, text: string, column: number): { leaf: Token; at: number } | null {
-  let place: { leaf: Token; at: number } | null = null;
+/** The leaf in which `at` lies, which is in this line, and where in its words; null when that line belongs to none. */
+function placeInLeaf(
+  leaves: readonly Leaf[],
+  source: string,
+  starts: readonly number[],
+  line: number,
+  at: number,
+): Place | null {
+  const text = source.slice(starts[line], starts[line + 1]).trimEnd();
+  const column = at - (starts[line] ?? 0);
+  let place: Place | null = null;
   let from = 0;
   for (const { token, first, end } of leaves) {
     if (line < first || line >= end) continue;

@@ -1,4 +1,5 @@
 import type { Token } from "markdown-it";
+import type { Parsed } from "./blocks";
 import type { Placed } from "./marks";
 import type { References } from "./parser";
 import { type ElementPiece, levelAfter, LINES_TOGETHER, type Piece, piecesOfCode } from "./pieces";
@@ -18,17 +19,6 @@ export interface FinishedParts {
   /** The level of the last heading in them, or before. */
   headingLevel: number;
   /** The definitions in them, and before. */
-  references: References;
-}
-
-/** The source of some blocks. */
-export interface Source {
-  text: string;
-  /** Where it begins in the whole text. */
-  origin: number;
-  /** Where each line of it begins. */
-  starts: readonly number[];
-  /** The definitions in it, and before. */
   references: References;
 }
 
@@ -94,12 +84,12 @@ function kindOf(tokens: readonly Token[]): Kind | undefined {
   return KINDS[tokens[0]?.type ?? ""];
 }
 
-function headOf(tokens: readonly Token[], { text, starts }: Source): string | null {
+function headOf(tokens: readonly Token[], { text, starts }: Parsed): string | null {
   return kindOf(tokens)?.head(tokens, (from, to) => text.slice(starts[from], starts[to])) ?? null;
 }
 
 /** Whether the block `tokens`, parsed behind their head, is the one that `parts` belong to. */
-export function hasParts(tokens: readonly Token[], parts: FinishedParts, source: Source): boolean {
+export function hasParts(tokens: readonly Token[], parts: FinishedParts, source: Parsed): boolean {
   return headOf(tokens, source) === parts.head;
 }
 
@@ -116,7 +106,7 @@ export function withParts(drawn: ElementPiece, tokens: readonly Token[], parts: 
  */
 export function finishedParts(
   tokens: readonly Token[],
-  source: Source,
+  source: Parsed,
   drawn: ElementPiece,
   marks: readonly Placed[],
   headingLevel: number,

@@ -73,7 +73,7 @@ export class Drawing {
         if (opening) append(parent, this.container(opening, children));
         if (token.type === "link_close") append(parent, this.released());
       } else {
-        const content = token.type === "inline" ? this.placement.marked(token) : token.content;
+        const content = this.placement.marked(token);
         const task = isFirstOfItem(tokens, i) ? TASK.exec(content) : null;
         if (task) append(siblings, [this.checkbox(task[1] !== " "), " "]);
         append(siblings, this.leaf(token, content.slice(task?.[0].length ?? 0), token === lastLeaf));
@@ -119,7 +119,7 @@ export class Drawing {
       case "code_block": {
         const language = this.withoutMarks(token.info).trim().split(/\s+/)[0] ?? "";
         const label = { tabindex: "0", role: "group", "aria-label": this.rules.labels.code(language) };
-        const lines = piecesOfCode(this.withoutMarks(content)).map((piece) => element("span", { class: "lines" }, [piece]));
+        const lines = piecesOfCode(content).map((piece) => element("span", { class: "lines" }, this.withMarks(piece)));
         const code = element("code", language ? { class: `language-${language}` } : {}, lines);
         return [element("div", { class: "code" }, [element("pre", label, [code])])];
       }

@@ -82,7 +82,8 @@ async def open_document(request: Request) -> Response:
     end = _number(request, "end", 0, None, -1)
     opened = await library.catalogue.open(document_id, owner, start, None if end < 0 else end)
     body: dict[str, Any] = msgspec.to_builtins(opened)
-    return _json({**body.pop("document"), **body})
+    markdown = opened.document.format in FORMATS and FORMATS[opened.document.format].markdown
+    return _json({**body.pop("document"), **body, "markdown": markdown})
 
 
 async def original(request: Request) -> Response:
