@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -149,6 +150,26 @@ async def test_the_readme_examples_work_under_a_prefix_with_and_without_lifespan
             assert response.status == 200
             assert "Millstream" in await response.text()
     await space["stream"].close()  # type: ignore[attr-defined]
+
+
+async def test_the_answer_of_the_library_page_is_over_the_documents(
+    serve_app, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("MILLSTREAM_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("MILLSTREAM_QUOTE_PACE", "0")
+    (tmp_path / "leave.md").write_text("# Leave\n\nEverybody has 28 days of paid leave a year.\n")
+    space: dict[str, Any] = {}
+    exec(blocks("docs/library.md", "python")[0], space)  # noqa: S102
+    async with space["stream"].lifespan():
+        await space["stream"].index([tmp_path / "leave.md"])
+        url = await serve_app(space["app"], "off")
+        async with aiohttp.ClientSession() as session:
+            asked = {"question": "How many days of paid leave are there?"}
+            async with session.post(f"{url}/api/runs", json=asked) as response:
+                message = (await response.json())["message"]
+    assert "28 days" in message["content"]
+    assert [citation["n"] for citation in message["citations"]] == [1]
+    assert message["steps"][0]["label"] == "Found 1 related passages"
 
 
 def test_the_vocabulary_example_is_an_event() -> None:
