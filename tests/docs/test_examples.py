@@ -52,6 +52,10 @@ def served(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped
     assert server.process.wait(20) == 0
 
 
+def test_every_example_of_our_own_python_client_is_run() -> None:
+    assert len(blocks("docs/clients/python.md", "python")) == 4
+
+
 def run(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -89,7 +93,7 @@ def test_the_python_examples_work(served: Served, number: int) -> None:
         assert len(output.split()) > 5
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_the_examples_of_our_own_python_client_work(served: Served, number: int) -> None:
     output = run(
         [sys.executable, "-c", blocks("docs/clients/python.md", "python")[number].replace(ADDRESS, served.url)]
