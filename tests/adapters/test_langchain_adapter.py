@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
+import openai
 import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -103,6 +105,41 @@ async def test_reasoning_and_usage_become_those_of_the_run(tmp_path: Path) -> No
     assert message.usage is not None
     assert (message.usage.input_tokens, message.usage.output_tokens) == (7, 3)
     assert (message.usage.cached_tokens, message.usage.reasoning_tokens) == (2, 1)
+
+
+class Failing(GenericFakeChatModel):
+    """Fails as ChatOpenAI does, whose errors are those of OpenAI's SDK."""
+
+    said: str
+    error: Any
+
+    async def _astream(self, *given: Any, **more: Any) -> Any:
+        from langchain_core.outputs import ChatGenerationChunk
+
+        yield ChatGenerationChunk(message=AIMessageChunk(self.said))
+        raise self.error
+
+
+ASKED = httpx.Request("POST", "http://model")
+BUSY = openai.RateLimitError("Busy", response=httpx.Response(429, headers={"Retry-After": "7"}, request=ASKED), body={})
+LOST = openai.APIConnectionError(request=ASKED)
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "code", "wait"),
+    [
+        ("", BUSY, "model-rate-limited", 7),
+        ("", LOST, "model-unavailable", None),
+        ("Be", LOST, "model-interrupted", None),
+        ("Be", ValueError("a bug"), "internal", None),
+    ],
+)
+async def test_an_error_of_openais_sdk_has_the_code_of_our_own_models(
+    tmp_path: Path, said: str, error: Exception, code: str, wait: float | None
+) -> None:
+    found = await answered(tmp_path, Failing(messages=iter([]), said=said, error=error))
+    assert found.message.error is not None
+    assert (found.message.content, found.message.error.code, found.message.error.retry_after) == (said, code, wait)
 
 
 @pytest.mark.parametrize("words", ["output", "model"])

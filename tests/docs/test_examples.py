@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -51,6 +52,10 @@ def served(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped
     assert server.process.wait(20) == 0
 
 
+def test_every_example_of_our_own_python_client_is_run() -> None:
+    assert len(blocks("docs/clients/python.md", "python")) == 4
+
+
 def run(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -88,7 +93,7 @@ def test_the_python_examples_work(served: Served, number: int) -> None:
         assert len(output.split()) > 5
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_the_examples_of_our_own_python_client_work(served: Served, number: int) -> None:
     output = run(
         [sys.executable, "-c", blocks("docs/clients/python.md", "python")[number].replace(ADDRESS, served.url)]
@@ -149,6 +154,26 @@ async def test_the_readme_examples_work_under_a_prefix_with_and_without_lifespan
             assert response.status == 200
             assert "Millstream" in await response.text()
     await space["stream"].close()  # type: ignore[attr-defined]
+
+
+async def test_the_answer_of_the_library_page_is_over_the_documents(
+    serve_app, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("MILLSTREAM_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("MILLSTREAM_QUOTE_PACE", "0")
+    (tmp_path / "leave.md").write_text("# Leave\n\nEverybody has 28 days of paid leave a year.\n")
+    space: dict[str, Any] = {}
+    exec(blocks("docs/library.md", "python")[0], space)  # noqa: S102
+    async with space["stream"].lifespan():
+        await space["stream"].index([tmp_path / "leave.md"])
+        url = await serve_app(space["app"], "off")
+        async with aiohttp.ClientSession() as session:
+            asked = {"question": "How many days of paid leave are there?"}
+            async with session.post(f"{url}/api/runs", json=asked) as response:
+                message = (await response.json())["message"]
+    assert "28 days" in message["content"]
+    assert [citation["n"] for citation in message["citations"]] == [1]
+    assert message["steps"][0]["label"] == "Found 1 related passages"
 
 
 def test_the_vocabulary_example_is_an_event() -> None:

@@ -17,9 +17,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from millstream.errors import RunError
+from millstream.models.script import RateLimited
 from millstream.run import Run
 from millstream.testing import ModelServer, Script
-from serving import listening, serving, within
+from serving import CuttingProxy, listening, serving, until, within
 
 PAGE = (Path(__file__).parents[2] / "docs" / "streaming.md").read_text()
 CODE = {name: code for name, code in re.findall(r"^<!-- run: (\w+) -->\n```\w+\n(.*?)^```", PAGE, re.DOTALL | re.M)}
@@ -94,12 +95,33 @@ async def test_a_server_by_hand(model: ModelServer) -> None:
     assert lines[-1] == {"end": "stop"}
 
 
-async def test_a_server_by_hand_tells_an_answer_that_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_by_hand_passes_on_that_the_model_is_busy(model: ModelServer) -> None:
+    model.script = Script.of([RateLimited(retry_after=7)])
+    app = defined_by(CODE["server"].replace("AsyncOpenAI()", "AsyncOpenAI(max_retries=0)"))["app"]
+    messages = [{"role": "user", "content": "What is a mill?"}]
+    async with (
+        listening(uvicorn.Config(app, log_level="error")) as (_, port),
+        aiohttp.ClientSession() as client,
+        client.post(f"http://127.0.0.1:{port}/answer", json={"messages": messages}) as response,
+    ):
+        assert (response.status, response.headers["Retry-After"]) == (429, "7")
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["between chunks", "in the middle of one"])
+async def test_a_server_by_hand_tells_an_answer_that_was_cut(monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
     chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
     body = json.dumps({**chunk, "choices": [{"index": 0, "delta": {"content": "A mill"}, "finish_reason": None}]})
 
-    async def cut(request: web.Request) -> web.Response:
-        return web.Response(text=f"data: {body}\n\n", content_type="text/event-stream")
+    async def cut(request: web.Request) -> web.StreamResponse:
+        text = f"data: {body}\n\n"
+        if whole:
+            return web.Response(text=text, content_type="text/event-stream")
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Content-Length": "100000"})
+        await response.prepare(request)
+        await response.write(text.encode())
+        assert request.transport is not None
+        request.transport.close()
+        return response
 
     model = web.Application()
     model.router.add_post("/v1/chat/completions", cut)
@@ -131,6 +153,55 @@ async def test_lines_may_be_cut_anywhere() -> None:
     console.log(JSON.stringify(lines));
     """
     assert await node(CODE["read"] + told) == [{"a": "ü😀"}, {"b": 1}]
+
+
+async def test_what_is_stopped_is_an_answer_too(tmp_path: Path) -> None:
+    async def stopped(run: Run) -> None:
+        run.write("Half")
+        await asyncio.Event().wait()
+
+    async with serving(tmp_path, stopped) as server:
+        asked = asyncio.create_task(node(CODE["read"] + 'console.log(JSON.stringify(await ask("Why?")));', server.url))
+        await until(lambda: bool(server.millstream.supervisor._live))
+        [run_id] = server.millstream.supervisor._live
+        await server.post(f"/api/runs/{run_id}/stop")
+        assert await asked == "Half"
+
+
+async def test_a_reader_who_leaves_lets_the_connection_go() -> None:
+    told = """
+    let left = false;
+    const body = new ReadableStream({
+      pull: (stream) => stream.enqueue(new TextEncoder().encode("1\\n2\\n")),
+      cancel: () => { left = true; },
+    });
+    for await (const line of readLines({ body })) break;
+    await new Promise((resolve) => setImmediate(resolve));
+    console.log(JSON.stringify(left));
+    """
+    assert await node(CODE["read"] + told)
+
+
+async def test_an_answer_through_cuts_is_whole(tmp_path: Path) -> None:
+    words = " ".join(f"word{number}" for number in range(300))
+
+    async def answer(run: Run) -> None:
+        for word in words.split(" "):
+            run.write(word if word == "word0" else f" {word}")
+            await asyncio.sleep(0)
+
+    told = 'console.log(JSON.stringify(await askThroughCuts("Why?")));'
+    async with (
+        serving(tmp_path, answer) as server,
+        CuttingProxy(server.port, [0, 700, 900, 0, 2000]).running() as proxy,
+    ):
+        found = await node(CODE["read"] + CODE["resume"] + told, proxy.url)
+    assert (found["answer"], found["end"]["type"]) == (words, "run.finished")
+
+
+async def test_a_refusal_is_not_tried_again(server: str) -> None:
+    told = "console.log(JSON.stringify(await askThroughCuts(7).catch((error) => error.message)));"
+    assert "question" in await node(CODE["read"] + CODE["resume"] + told, server)
 
 
 async def test_event_source(server: str) -> None:

@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 from starlette.routing import Mount
 
 from millstream import Millstream, Run
+from millstream.errors import InputError, Unavailable
 from millstream.folder import serving as served_by
 from serving import listening, until, within
 
@@ -54,6 +55,22 @@ async def ask(session: aiohttp.ClientSession, url: str, **options: object) -> di
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
         yield session
+
+
+async def test_documents_are_named_as_one_likes_and_must_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.md", "b.md"):
+        (tmp_path / name).write_text("# Mill\n\nThe mill wheel turns.\n")
+    stream = Millstream(data="data", embedder="none")
+    with pytest.raises(Unavailable):
+        stream.index(["a.md"])
+    async with stream.lifespan():
+        with pytest.raises(InputError, match="nowhere"):
+            stream.index(["a.md", "nowhere"])
+        await within(stream.index(["a.md", tmp_path / "b.md"]))
+        assert await stream.search.document_count(owner="local") == 2
 
 
 @pytest.mark.parametrize("answer", [coroutine, async_generator, generator])

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
+import openai
+
+from millstream.adapters.failure import sdk_failure
 from millstream.adapters.shown import shown
 from millstream.answers.adapt import Answer
 from millstream.errors import RunError
@@ -32,7 +35,8 @@ def langchain_answer(
 
     `given` makes its input from the run; without it, that is the conversation as a list of messages. `words` says what
     is the answer: the runnable's own output ("output"), or what the chat models in it say ("model"), for agents and
-    graphs, whose output is a state: such a run, without any words, fails with the code `no-words`.
+    graphs, whose output is a state: such a run, without any words, fails with the code `no-words`. The errors of models
+    that the OpenAI SDK asks (ChatOpenAI, AzureChatOpenAI) end the run with the same codes as Millstream's own models.
     """
 
     async def answer(run: Run) -> None:
@@ -40,33 +44,36 @@ def langchain_answer(
         spoken: set[str] = set()  # the LangChain runs that have streamed
         written = wordless = False
         asked = given(run) if given is not None else [(said.role, said.content) for said in run.messages]
-        async for event in runnable.astream_events(asked, version="v2"):
-            kind, data = event["event"], event["data"]
-            if kind == "on_tool_start":
-                tools[event["run_id"]] = run.tool_started(event["name"], _arguments(data.get("input")))
-            elif kind == "on_tool_end":
-                output = data.get("output")
-                run.tool_finished(tools.pop(event["run_id"]), output=shown(getattr(output, "content", output)))
-            elif kind == "on_tool_error":
-                run.tool_finished(tools.pop(event["run_id"]), error=str(data.get("error", "")))
-            elif kind == "on_chat_model_end":
-                said = data.get("output")
-                if event["run_id"] not in spoken:  # its streaming is switched off
-                    _think(run, said)
-                    if words == "model" or not event["parent_ids"]:
-                        run.write(_text(said) or "")
-                _count(run, said)
-                _end(run, said)
-            elif kind.endswith("_stream"):
-                chunk = data.get("chunk")
-                spoken.add(event["run_id"])
-                if kind == "on_chat_model_stream":
-                    _think(run, chunk)
-                if (kind == "on_chat_model_stream") if words == "model" else not event["parent_ids"]:
-                    text = _text(chunk)
-                    written = written or bool(text)
-                    wordless = wordless or text is None
-                    run.write(text or "")
+        try:
+            async for event in runnable.astream_events(asked, version="v2"):
+                kind, data = event["event"], event["data"]
+                if kind == "on_tool_start":
+                    tools[event["run_id"]] = run.tool_started(event["name"], _arguments(data.get("input")))
+                elif kind == "on_tool_end":
+                    output = data.get("output")
+                    run.tool_finished(tools.pop(event["run_id"]), output=shown(getattr(output, "content", output)))
+                elif kind == "on_tool_error":
+                    run.tool_finished(tools.pop(event["run_id"]), error=str(data.get("error", "")))
+                elif kind == "on_chat_model_end":
+                    said = data.get("output")
+                    if event["run_id"] not in spoken:  # its streaming is switched off
+                        _think(run, said)
+                        if words == "model" or not event["parent_ids"]:
+                            run.write(_text(said) or "")
+                    _count(run, said)
+                    _end(run, said)
+                elif kind.endswith("_stream"):
+                    chunk = data.get("chunk")
+                    spoken.add(event["run_id"])
+                    if kind == "on_chat_model_stream":
+                        _think(run, chunk)
+                    if (kind == "on_chat_model_stream") if words == "model" else not event["parent_ids"]:
+                        text = _text(chunk)
+                        written = written or bool(text)
+                        wordless = wordless or text is None
+                        run.write(text or "")
+        except openai.APIError as error:
+            raise sdk_failure(error, begun=written) from error
         if wordless and not written:
             raise RunError(
                 'The runnable\'s output is no text. For an agent or a graph use words="model".', code="no-words"

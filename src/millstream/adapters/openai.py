@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import openai
 
+from millstream.adapters.failure import sdk_failure
 from millstream.adapters.shown import shown
 from millstream.answers.adapt import Answer
 from millstream.errors import RunError
 from millstream.events import FinishReason
 from millstream.models import TokenUsage
-from millstream.models.failures import http_error, interrupted, unreachable
-from millstream.models.openai import retry_after_s
+from millstream.models.failures import interrupted
 from millstream.run import Run
 
 if TYPE_CHECKING:
@@ -73,14 +73,8 @@ async def _stream(run: Run, create: Create, messages: list[dict[str, Any]]) -> t
                     for piece in (choice.delta and choice.delta.tool_calls) or ():
                         _add_call(calls, piece)
                     reason = choice.finish_reason or reason
-    except openai.APIStatusError as error:
-        code = f"{error.code or ''} {error.type or ''}"
-        wait = retry_after_s(error.response.headers)
-        raise http_error("The model", error.status_code, code=code, said=error.message, retry_after=wait) from error
     except (openai.APIError, httpx.HTTPError, json.JSONDecodeError) as error:
-        if isinstance(error, openai.APIConnectionError) and not any(words):
-            raise unreachable("The model", str(error).rstrip(".")) from error
-        raise interrupted("The model", after_first_delta=any(words), reason=str(error).rstrip(".")) from error
+        raise sdk_failure(error, begun=any(words)) from error
     finally:
         if usage is not None:
             run.count(_token_usage(usage))

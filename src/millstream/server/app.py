@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import ChainMap
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -23,6 +23,7 @@ from millstream.answers.prompt import Prompts
 from millstream.answers.title import Titles
 from millstream.conversations import sqlite as conversations_sqlite
 from millstream.database import Database
+from millstream.documents.folders import expand
 from millstream.documents.library import Library
 from millstream.errors import MillstreamError, Unavailable
 from millstream.events import encode_json
@@ -55,6 +56,7 @@ MIGRATIONS = (logs_sqlite.SCHEMA + conversations_sqlite.SCHEMA, conversations_sq
 logger = logging.getLogger("millstream")
 
 A = TypeVar("A", bound=AnyAnswer)
+T = TypeVar("T")
 
 
 class Millstream:
@@ -74,7 +76,7 @@ class Millstream:
         self.answers: dict[str, Registered] = {}
         self.offered: Mapping[str, Registered] = self.answers
         self.library: Library | None = None
-        self.search: Search | None = None
+        self._search: Search | None = None
         self.backfill: Backfill | None = None
         self._model: ChatModel | None = None
         self.folder: DataFolder | None = None
@@ -119,16 +121,17 @@ class Millstream:
     @property
     def supervisor(self) -> Supervisor:
         """The runs. Raises Unavailable before `open` and after `close`."""
-        if self._supervisor is None:
-            raise Unavailable("Millstream is not open.")
-        return self._supervisor
+        return _of_an_open_one(self._supervisor)
 
     @property
     def model(self) -> ChatModel:
         """The model that the setting names, for an answer to use. Raises Unavailable before `open`."""
-        if self._model is None:
-            raise Unavailable("Millstream is not open.")
-        return self._model
+        return _of_an_open_one(self._model)
+
+    @property
+    def search(self) -> Search:
+        """The documents that are indexed, for an answer to search. Raises Unavailable before `open`."""
+        return _of_an_open_one(self._search)
 
     async def open(self) -> None:
         """Locks the data folder, recovers runs of a dead server, makes the model. Raises ConfigurationError."""
@@ -177,7 +180,7 @@ class Millstream:
                 embedding = asyncio.create_task(self.backfill.follow(), name="millstream-embedding")
                 opened.push_async_callback(_end, embedding)
                 self._opened = opened.pop_all()
-            self._model, self.folder, self.library, self.search = model, folder, library, index
+            self._model, self.folder, self.library, self._search = model, folder, library, index
             self._supervisor = supervisor
             self.closed = False
 
@@ -215,13 +218,23 @@ class Millstream:
         finally:
             await self.close()
 
-    def index(self, documents: list[Path], owner: str = "local", *, watch: bool = False) -> asyncio.Future[None]:
-        """Begins to bring the index up to date with these documents, in the background. Call it after `open`.
+    def index(
+        self, documents: Iterable[str | Path], owner: str = "local", *, watch: bool = False
+    ) -> asyncio.Future[None]:
+        """Begins to bring the index up to date with these files and folders, in the background.
 
         With `watch`, it is kept up to date from then on. The future is done when it is up to date for the first time.
+        Raises InputError for what is not there, Unavailable before `open`.
         """
-        assert self.library is not None
-        return self.library.start(documents, owner, watch=watch)
+        paths = [Path(document) for document in documents]
+        expand(paths)
+        return _of_an_open_one(self.library).start(paths, owner, watch=watch)
+
+
+def _of_an_open_one(part: T | None) -> T:
+    if part is None:
+        raise Unavailable("Millstream is not open.")
+    return part
 
 
 async def _end(task: asyncio.Task[None]) -> None:

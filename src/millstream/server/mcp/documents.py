@@ -69,7 +69,6 @@ async def search_documents(caller: Caller, asked: SearchDocuments) -> Result:
     where = Filter(
         filters.within, filters.formats, _milliseconds(filters.modified_from), _milliseconds(filters.modified_before)
     )
-    assert millstream.search is not None
     passages = await millstream.search.search(asked.query, owner=caller.owner, limit=asked.top, where=where)
     found = [
         FoundPassage(n, **{name: getattr(passage, name) for name in FoundPassage.__struct_fields__[1:]})
