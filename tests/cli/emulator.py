@@ -16,7 +16,7 @@ class Emulator:
         self._screen.set_mode(pyte.modes.LNM)  # as the system's terminal driver makes of a line's end
         self.console = Console(
             file=_Into(self._stream), force_terminal=True, color_system="truecolor", width=columns, height=lines,
-            highlight=False, legacy_windows=False,
+            highlight=False, legacy_windows=False, _environ={"TERM": "xterm-256color"},
         )  # fmt: skip
 
     @property

@@ -46,7 +46,7 @@ def test_blocks_are_apart_and_items_are_not() -> None:
 
 def test_lines_are_not_filled_with_blanks() -> None:
     """They would break where a terminal becomes narrower, and be copied with the text."""
-    console = Console(width=60, force_terminal=True)
+    console = Console(width=60, force_terminal=True, _environ={"TERM": "xterm-256color"})
     with console.capture() as printed:
         console.print(
             *pieces_of("# One\n\ntwo `three`\n\n- four\n\n> five\n\n| six |\n|---|\n| seven |\n"), sep="", end=""

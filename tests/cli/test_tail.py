@@ -58,7 +58,7 @@ def out() -> Out:
 
 @pytest.fixture
 def tail(out: Out) -> Tail:
-    return Tail(Console(file=out, force_terminal=True, width=40, height=10))
+    return Tail(Console(file=out, force_terminal=True, width=40, height=10, _environ={"TERM": "xterm-256color"}))
 
 
 def test_lines_that_stay_are_not_written_again(tail: Tail, out: Out) -> None:

@@ -113,7 +113,7 @@ async def test_without_waiting_an_upload_is_accepted_at_once(tmp_path: Path) -> 
             (document,) = (await response.json())["documents"]
         assert document["state"] == "waiting"
         assert stream.library is not None
-        await stream.library.read()
+        await stream.library.settled()
         assert (await get(http, f"/api/documents/{document['document_id']}"))["state"] == "ready"
 
 
@@ -372,7 +372,7 @@ async def test_while_others_write_the_index_a_removal_is_refused_and_an_upload_w
             async with http.post("/api/documents?name=b.txt", data=b"Pears are green.") as response:
                 assert response.status == 202
         assert stream.library is not None
-        await stream.library.read()
+        await stream.library.settled()
         listing = await get(http, "/api/documents")
     assert [(one["uri"], one["state"]) for one in listing["documents"]] == [
         (f"uploads/{name}.txt", "ready") for name in "ab"
@@ -386,6 +386,8 @@ async def test_what_waits_is_done_when_the_index_can_be_written_again(
     async with served(tmp_path / "data") as (stream, http):
         lock = tmp_path / "data" / "index.lock"
         document = await send(http, "a.txt", b"Apples are red.")
+        assert stream.library is not None
+        await stream.library.settled()  # the index has been let go of
         lock.rename(tmp_path / "aside")
         lock.mkdir()  # cannot be opened
         url = f"/api/documents/{document['document_id']}"
@@ -393,8 +395,7 @@ async def test_what_waits_is_done_when_the_index_can_be_written_again(
         async with http.post("/api/documents?name=b.txt&wait=1", data=b"Pears are green.") as response:
             assert response.status == 202
         lock.rmdir()
-        assert stream.library is not None
-        await stream.library.read()
+        await stream.library.settled()
         listing = await get(http, "/api/documents")
     assert [one["state"] for one in listing["documents"]] == ["ready"] * 2
 

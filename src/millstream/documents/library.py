@@ -131,10 +131,12 @@ class Library:
 
             await self._submit(write)
 
-    async def read(self) -> None:
-        """Returns when no upload waits to be read any more."""
-        if self._uploading:
-            await asyncio.wait(self._uploading)
+    async def settled(self) -> None:
+        """Returns when there is nothing to do any more."""
+        while (working := {*self._uploading, *({self._working} if self._working else ())}) and not all(
+            task.done() for task in working
+        ):
+            await asyncio.wait(working)
 
     async def original(self, place: Place) -> Path:
         """The file of a document. Raises NotFound when it is no longer there."""
