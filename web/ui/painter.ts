@@ -2,7 +2,7 @@ import { codePointLength } from "../core/codepoints";
 import type { SourceFields } from "../core/events";
 import type { Message } from "../core/fold";
 import type { Labels } from "../core/markdown/pieces";
-import { MarkdownView } from "../core/markdown/view";
+import { goesOn, MarkdownView } from "../core/markdown/view";
 import { Pacer, type Pacing } from "../core/pacer";
 import { citationMark } from "./citation";
 import { IconPath, svgIcon } from "./icons";
@@ -69,7 +69,7 @@ export class Painter {
     const { text } = this.pacer;
     const { content } = message;
     this.shown = message;
-    if (past || this.isFirst || !content.startsWith(text) || (ended && this.isOver)) {
+    if (past || this.isFirst || !goesOn(content, text) || (ended && this.isOver)) {
       this.isReplayed = true;
       this.pacer.replay(content);
       this.isReplayed = false;

@@ -77,8 +77,8 @@ export class MarkdownView {
    * painted anew. Citations are as the events give them, in code points; one beyond the text waits for it.
    */
   update(text: string, final: boolean, citations: readonly CitationFields[] = []): void {
-    const goesOn = text.startsWith(this.text) && this.citations.every((citation, i) => isSame(citation, citations[i]));
-    if (!goesOn || (this.final && text !== this.text)) this.clear();
+    const isMore = goesOn(text, this.text) && this.citations.every((citation, i) => isSame(citation, citations[i]));
+    if (!isMore || (this.final && text !== this.text)) this.clear();
     const { references, finished, finishedEnd } = this;
     this.text = text;
     this.final = final;
@@ -258,6 +258,11 @@ export class MarkdownView {
     this.markNodes.set(mark, node);
     return node;
   };
+}
+
+/** Whether `text` begins with `before`. On long texts, comparing is many times as fast as V8's `startsWith`. */
+export function goesOn(text: string, before: string): boolean {
+  return text.slice(0, before.length) === before;
 }
 
 function isSame(one: CitationFields, other: CitationFields | undefined): boolean {
