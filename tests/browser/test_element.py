@@ -103,6 +103,23 @@ async def test_it_takes_the_colours_and_parts_of_the_page(shop: tuple[Watched, P
     await expect(page.locator(".bar")).to_be_hidden()
 
 
+@pytest.mark.parametrize("paragraphs", [1, 60])
+async def test_the_element_is_filled_though_its_bar_is_hidden(
+    shop: tuple[Watched, Page], stage: Stage, paragraphs: int
+) -> None:
+    _, page = shop
+    await ask(page, "What drives the wheel?")
+    stage.say("The mill stream drives the wheel.\n\n" * paragraphs)
+    stage.end()
+    await until_done(page)
+    boxes = [await page.locator(part).bounding_box() for part in ("millstream-chat", ".transcript", ".composer")]
+    element, transcript, composer = (box or {} for box in boxes)
+    assert transcript["y"] == element["y"]
+    assert transcript["height"] > 400
+    assert transcript["y"] + transcript["height"] <= composer["y"]
+    assert composer["y"] + composer["height"] <= element["y"] + element["height"]
+
+
 async def test_its_properties_and_events_tell_the_page_what_happens(shop: tuple[Watched, Page], stage: Stage) -> None:
     _, page = shop
     await page.evaluate(

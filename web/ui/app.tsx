@@ -65,7 +65,7 @@ export function App({ parts, layout, onSource }: Props): JSX.Element {
     <UiContext.Provider value={ui}>
       <div
         ref={frame}
-        class={`app ${layout} ${size}${shown ? " with-panel" : ""}`}
+        class={`app ${size}${layout === "page" ? " page" : ""}${shown ? " with-panel" : ""}`}
         lang={ui.language}
         dir={ui.direction}
         onKeyDown={(event) => {
