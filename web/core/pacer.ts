@@ -12,8 +12,6 @@ export interface Frames {
   now: () => number;
   /** Calls back before the next paint, once; returns how to call it off. */
   nextFrame: (callback: () => void) => () => void;
-  /** Calls back after so many milliseconds, once; returns how to call it off. */
-  after: (ms: number, callback: () => void) => () => void;
 }
 
 /** Text that has arrived is spread over the wait for the next arrival, but over no more than this. */
@@ -55,7 +53,7 @@ interface Arrival {
  *
  * Text goes in as it arrives; `onReveal` is told how much of it may be seen, in UTF-16 units and always at the end of a
  * word (or, in one that does not end, of a grapheme). It is called at most once a frame, or from inside `replay`, `end`
- * and the setters when everything is to be shown at once. There is no frame when there is nothing to show yet.
+ * and the setters when everything is to be shown at once. There is no frame when there is nothing to show.
  */
 export class Pacer {
   private received = "";
@@ -63,8 +61,6 @@ export class Pacer {
   private ended = false;
   private endedAt = 0;
   private cancelFrame: (() => void) | null = null;
-  /** What is left to show waits for more text. */
-  private wantsText = false;
   private isHidden = false;
   private isReduced = false;
 
@@ -167,24 +163,14 @@ export class Pacer {
   }
 
   private schedule(): void {
-    if ((this.cancelFrame !== null && !this.wantsText) || this.shown === this.received.length) return;
+    if (this.cancelFrame !== null || this.shown === this.received.length) return;
     if (this.mode === "off" && !this.ended) return;
     if (this.isHidden) {
       this.flush();
       return;
     }
     this.frameAt = this.frames.now();
-    const isSteady = this.mode === "smooth" && !this.isReduced && !this.ended && this.horizon() <= STEADY_MS;
-    this.askForFrame(isSteady ? this.shownAt + SHORTEST_STEP_MS : 0);
-  }
-
-  /** Asks for the first frame from `time` on: one that paints nothing costs much of what one does that paints. */
-  private askForFrame(time: number): void {
-    this.cancelFrame?.();
-    this.wantsText = false;
-    const ms = time - this.frames.now();
-    this.cancelFrame =
-      ms > 0 ? this.frames.after(Math.ceil(ms), () => this.askForFrame(0)) : this.frames.nextFrame(this.frame);
+    this.cancelFrame = this.frames.nextFrame(this.frame);
   }
 
   private readonly frame = (): void => {
@@ -203,18 +189,12 @@ export class Pacer {
     this.speed += (target - this.speed) * (1 - Math.exp(-elapsed / SMOOTHING_MS));
     const flows = horizon <= STEADY_MS && backlog <= STEADY_CHARACTERS;
     this.credit = flows ? backlog : Math.min(this.credit + this.speed * elapsed, backlog);
-    if (flows && now - this.shownAt < SHORTEST_STEP_MS) {
-      this.askForFrame(this.shownAt + SHORTEST_STEP_MS);
-      return;
-    }
-    this.reveal(this.withinCredit(now));
+    if (!flows || now - this.shownAt >= SHORTEST_STEP_MS) this.reveal(this.withinCredit(now));
     if (this.shown === this.received.length) {
       this.credit = 0;
       return;
     }
-    // All that is left of a stream that flows is half a word.
-    this.askForFrame(flows ? this.lastAt + WORD_PATIENCE_MS : 0);
-    this.wantsText = flows;
+    this.cancelFrame = this.frames.nextFrame(this.frame);
   };
 
   /** About how many visible characters are not shown yet. */

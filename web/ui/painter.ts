@@ -8,7 +8,7 @@ import { citationMark } from "./citation";
 import { IconPath, svgIcon } from "./icons";
 import type { Painting } from "./settings";
 import type { Translate } from "./strings";
-import { beforePaint, browser } from "./surroundings";
+import { beforePaint } from "./surroundings";
 import type { Ui } from "./ui";
 
 const PACING: Record<Painting, Pacing> = { smooth: "smooth", realtime: "realtime", whole: "off" };
@@ -49,7 +49,7 @@ export class Painter {
         if (!this.isReplayed) this.told.onBlock(spoken(block, ui.t));
       },
     });
-    this.pacer = new Pacer({ now: browser.now, after: browser.after, nextFrame: beforePaint }, () => this.paint());
+    this.pacer = new Pacer({ now: () => performance.now(), nextFrame: beforePaint }, () => this.paint());
     this.look();
     this.motion.addEventListener("change", this.look);
     document.addEventListener("visibilitychange", this.look);

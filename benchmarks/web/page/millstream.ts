@@ -8,10 +8,6 @@ const frames = {
     const frame = requestAnimationFrame(callback);
     return () => cancelAnimationFrame(frame);
   },
-  after(ms: number, callback: () => void) {
-    const timer = setTimeout(callback, ms);
-    return () => clearTimeout(timer);
-  },
 };
 
 run((target) => {

@@ -41,8 +41,7 @@ function watched(arrivals: readonly { at: number; text: string }[]) {
     frames.advance(TestFrames.MS);
     look();
   }
-  const sorted = (values: number[]): number[] => values.sort((a, b) => a - b);
-  return { lags: sorted(lags), gaps: sorted(gaps), drainMs: frames.now() - endedAt, frames: frames.count };
+  return { lags: lags.sort((a, b) => a - b), gaps: gaps.sort((a, b) => a - b), drainMs: frames.now() - endedAt };
 }
 
 const quantile = (sorted: readonly number[], q: number): number => sorted[Math.floor(q * (sorted.length - 1))] ?? 0;
@@ -67,12 +66,6 @@ describe("smooth pacing", () => {
   it("keeps a steady stream within 75 ms", () => {
     const { lags } = watched(Array.from({ length: 1000 }, (_, i) => ({ at: i * 20, text: "abc " })));
     expect(quantile(lags, 0.95)).toBeLessThan(75);
-  });
-
-  it("asks a steady stream for hardly a frame that paints nothing", () => {
-    const text = "words of some length ".repeat(200);
-    const { gaps, frames } = watched(Array.from({ length: 1000 }, (_, i) => ({ at: i * 20, text: text.slice(i * 4, i * 4 + 4) })));
-    expect(frames).toBeLessThan(1.3 * (gaps.length + 1));
   });
 
   it("spreads bursts over the pauses between them", () => {
