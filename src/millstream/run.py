@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -302,13 +302,14 @@ class Run:
             prompt = self._continue(self.continued, prompt)
         if model.quotes:
             self._support = None
-        async with aclosing(self._call(model, prompt)) as outputs:
-            async for output in outputs:
-                if type(output) is Text:
-                    self.write(output.text)
-                elif type(output) is Reasoning:
-                    self._producer.reasoning(output.text)
+        await self._call(model, prompt, self._say)
         return self._reason
+
+    def _say(self, output: Text | Reasoning) -> None:
+        if type(output) is Text:
+            self.write(output.text)
+        else:
+            self._producer.reasoning(output.text)
 
     def _continue(self, partial: Message, prompt: Prompt) -> Prompt:
         self.continued = None
@@ -328,14 +329,12 @@ class Run:
         """The model's words as one string, not shown: for a stage of the answer. Retries and counts like `generate`."""
         pieces: list[str] = []
         reason = self._reason
-        async with aclosing(self._call(model, prompt)) as outputs:
-            async for output in outputs:
-                if type(output) is Text:
-                    pieces.append(output.text)
+        await self._call(model, prompt, lambda output: pieces.append(output.text) if type(output) is Text else None)
         self._reason = reason
         return "".join(pieces)
 
-    async def _call(self, model: ChatModel, prompt: Prompt) -> AsyncGenerator[Text | Reasoning, None]:
+    async def _call(self, model: ChatModel, prompt: Prompt, take: Callable[[Text | Reasoning], None]) -> None:
+        """Hands words and reasoning to `take` as they come, and sets `_reason`."""
         for number in range(1, MODEL_TRIES + 1):
             begun = False
             try:
@@ -348,7 +347,7 @@ class Run:
                         if kind is Text or kind is Reasoning:
                             begun = True
                             self._call_characters += len(output.text)  # type: ignore[union-attr]
-                            yield output  # type: ignore[misc]
+                            take(output)  # type: ignore[arg-type]
                         elif kind is Finish:
                             finish = output  # type: ignore[assignment]
                         else:
