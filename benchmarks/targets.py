@@ -104,7 +104,7 @@ TARGETS: dict[str, Target] = {
     ),
     "ai-chat": served("/chat/stream", "ndjson", "content", f'{{"messages":[{USER}],"context":{{"answer":"chat"}}}}'),
     "ai-sdk": served(
-        "/api/chat", "sse", "delta", f'{{"id":"x","messages":[{UI_USER}],"model":"chat"}}', '"text-delta"'
+        "/api/chat", "sse", "delta", f'{{"id":"{{CTL}}","messages":[{UI_USER}],"model":"chat"}}', '"text-delta"'
     ),
     "ag-ui": served(
         "/ag-ui",
