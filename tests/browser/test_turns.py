@@ -206,8 +206,10 @@ async def test_what_a_conversation_is_to_be_answered_with_is_sent_and_kept(page:
     await until_done(page)
     await page.reload()
     await page.get_by_role("button", name="Settings of this conversation").click()
+    await expect(page.get_by_label("Sources at most")).to_be_visible()  # Escape closes only what is open
     await expect(page.get_by_label("Sources at most")).to_have_value("3")
     await page.keyboard.press("Escape")
+    await expect(page.get_by_label("Sources at most")).to_be_hidden()
     await page.get_by_role("button", name="New conversation").first.click()
     await page.get_by_role("button", name="Settings of this conversation").click()
     await expect(page.get_by_label("Sources at most")).to_have_value("")
