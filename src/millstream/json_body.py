@@ -16,14 +16,18 @@ T = TypeVar("T")
 Container = dict[str, object] | list[object]
 
 
+class NotJson(InputError):
+    """The request is not JSON at all."""
+
+
 def decode_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """Raises InputError when it is not JSON, not what `decoder` wants, or nested deeper than `MAX_DEPTH`."""
+    """Raises NotJson; InputError when it is not what `decoder` wants, or nested deeper than `MAX_DEPTH`."""
     try:
         value = decoder.decode(body)
     except msgspec.ValidationError as error:
         raise InputError(f"The request is not valid: {error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The request is not JSON: {error}.") from error
+        raise NotJson(f"The request is not JSON: {error}.") from error
     except RecursionError as error:
         raise _nested_too_deeply() from error
     if _is_deeper(value, MAX_DEPTH):

@@ -30,12 +30,16 @@ class GivenMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What a client may choose for one run. `sources`: how many passages at most; `recording`: what to replay."""
+    """What a client may choose for one run.
+
+    `sources`: how many passages at most; `followups`: whether to suggest next questions; `recording`: what to replay.
+    """
 
     temperature: float | None = None
     max_output_tokens: int | None = None
     reasoning_effort: ReasoningEffort | None = None
     sources: int | None = None
+    followups: bool = True
     recording: str | None = None
 
     def of_model(self, *, paced: bool) -> ModelOptions:

@@ -1,6 +1,8 @@
 """A stream of the OpenAI SDK as an answer, from a real server over a real socket."""
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import date
@@ -84,6 +86,23 @@ async def test_a_tool_is_called_shown_and_told_to_the_model(
     told = asked[1][-1]
     assert (told["role"], told["tool_call_id"]) == ("tool", "t")
     assert told["content"] == (output if isinstance(output, str) else json.dumps(output))
+
+
+async def test_a_plain_tool_that_takes_its_time_leaves_the_server_free(tmp_path: Path) -> None:
+    began, may_end = threading.Event(), threading.Event()
+
+    def slow(city: str) -> str:
+        began.set()
+        return "clear" if may_end.wait(10) else "nobody let it end"
+
+    async def let_it_end() -> None:
+        await asyncio.to_thread(began.wait)
+        may_end.set()
+
+    async with model(call('{"city": "Rome"}'), [chunk({"content": "Clear."}, "stop")]) as (create, _):
+        found, _ = await asyncio.gather(answered(tmp_path, create, {"weather": slow}), let_it_end())
+    [shown] = found.message.tools or []
+    assert shown.output == "clear"
 
 
 async def test_a_tool_that_fails_is_told_to_the_model(tmp_path: Path) -> None:

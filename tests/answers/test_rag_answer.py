@@ -121,6 +121,15 @@ async def test_followups_that_fail_do_not_fail_the_answer(
     assert model.calls[1].state == "cancelled"
 
 
+async def test_next_questions_that_nobody_wants_are_not_made(index: SqliteIndex, tmp_path: Path) -> None:
+    model = says("Twenty.", '["What about sick leave?"]')
+    options = RunOptions(followups=False)
+    events = await tell(RagAnswer(index, model), "paid holiday", folder=tmp_path, options=options)
+    assert not [event for event in events if isinstance(event, Followups)]
+    assert len(model.calls) == 1
+    assert isinstance(events[-1], RunFinished)
+
+
 async def test_a_model_that_fails_fails_the_answer(index: SqliteIndex, tmp_path: Path) -> None:
     model = ScriptedModel(Script([ScriptedCall([Refused(status=401, message="bad key")])]))
     events = await tell(RagAnswer(index, model), "paid holiday", folder=tmp_path)

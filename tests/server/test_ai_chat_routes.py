@@ -162,6 +162,16 @@ async def test_the_demo_is_refused_in_words(as_demo: dict[str, Any], tmp_path: P
     )
 
 
+@pytest.mark.parametrize(
+    "as_demo", [{"session_state": None, "messages": "Why?"}, {"context": {"overrides": {"top": "many"}}}]
+)
+async def test_the_demo_is_told_in_words_what_cannot_be_read(as_demo: dict[str, Any], tmp_path: Path) -> None:
+    async with serving(tmp_path, hello) as server:
+        answered = await ask(server, **as_demo)
+    assert answered.status == 400
+    assert answered.json["error"].startswith("The request is not valid: ")
+
+
 LIMITED = ModelError("The model is busy.", code="model-rate-limited", retryable=True, retry_after=1.2)
 
 
@@ -305,7 +315,10 @@ async def test_the_context_may_name_an_answer(name: Any, said: str, tmp_path: Pa
 async def test_followups_are_left_out_where_they_are_not_wanted(
     wanted: dict[str, Any], there: bool, tmp_path: Path
 ) -> None:
+    asked_for = []
+
     async def answer(run: Run) -> None:
+        asked_for.append(run.options.followups)
         run.write("Hello")
         run.followups(["And now?"])
 
@@ -314,6 +327,7 @@ async def test_followups_are_left_out_where_they_are_not_wanted(
         streamed = await ask(server, "/chat/stream", context={"overrides": wanted})
     assert ("followup_questions" in answered.json["context"]) is there
     assert (b"And now?" in streamed.body) is there
+    assert asked_for == [there, there]
 
 
 # Retries

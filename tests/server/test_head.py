@@ -22,7 +22,7 @@ def paths_to_get() -> set[str]:
     """Of our own routes and those of the protocols."""
     ours = [*runs.routes, *conversations.routes, *documents.routes, *status.routes, *plain.routes, *page.routes]
     found = {route.path for route in ours if isinstance(route, Route) and "GET" in (route.methods or ())}
-    for route in protocol_routes(Settings()):
+    for route in protocol_routes(Settings())[0]:
         if isinstance(route.endpoint, Endpoint) and "GET" in route.endpoint.handlers:
             found.add(route.path)
     return {"/health", *(path.replace(":path", "") for path in found)}

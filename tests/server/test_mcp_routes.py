@@ -306,7 +306,8 @@ async def test_a_tool_that_there_is_not_is_an_error_of_the_protocol(tmp_path: Pa
 @pytest.mark.parametrize(
     ("data", "status", "code", "ours"),
     [
-        (b"{", 400, -32600, "invalid-request"),
+        (b"{", 400, -32700, "invalid-request"),
+        (b"", 400, -32700, "invalid-request"),
         (b"[]", 400, -32600, "invalid-request"),
         (json.dumps(message("tools/list", x="y" * 2000)).encode(), 413, -32000, "too-large"),
     ],

@@ -507,6 +507,17 @@ async def test_extras_come_when_they_are_asked_for(tmp_path: Path) -> None:
     assert whole.json["x_followups"] == ["And interns?"]
 
 
+@pytest.mark.parametrize(
+    ("extras", "wanted"), [(None, False), ([], False), (["status"], False), (["followups"], True), (["events"], True)]
+)
+async def test_next_questions_are_made_only_for_who_is_told_of_them(
+    tmp_path: Path, extras: list[str] | None, wanted: bool
+) -> None:
+    async with serving(tmp_path) as server:
+        run = await told(server, x_extras=extras)
+    assert run.options.followups is wanted
+
+
 async def test_extras_may_be_the_operators_choice_and_the_request_beats_it(tmp_path: Path) -> None:
     async with serving(tmp_path, citing, openai_chat_extras="status, followups") as server:
         chosen = await ask(server, stream=True)

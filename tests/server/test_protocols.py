@@ -43,6 +43,24 @@ async def test_who_is_not_known_is_told_by_http_with_the_applications_headers(tm
     assert b"no key" in answered.body
 
 
+@pytest.mark.parametrize("path", ASKED)
+async def test_a_foreign_host_is_refused_in_the_shape_of_every_other_refusal(tmp_path: Path, path: str) -> None:
+    def identify(connection: object) -> str:
+        raise Forbidden(
+            "This server does not answer to that Host name. Add it to MILLSTREAM_HOSTS if it is yours.",
+            code="host-not-allowed",
+        )
+
+    async with serving(tmp_path / "one", identify=identify) as server:
+        told = await server.post(path, ASKED[path])
+    async with serving(tmp_path / "two", hosts="docs.example") as server:
+        answered = await server.post(path, ASKED[path], headers={"Host": "evil.example"})
+        unread = await server.post("/sdk" + path, ASKED[path], headers={"Host": "evil.example"})
+    assert (answered.status, answered.body) == (403, told.body)
+    assert answered.headers["Content-Type"] == told.headers["Content-Type"] != "application/problem+json"
+    assert unread.json["code"] == "host-not-allowed"
+
+
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/rag"])
 async def test_the_models_are_for_who_is_known(tmp_path: Path, path: str) -> None:
     def identify(connection: object) -> str:
@@ -160,7 +178,7 @@ def test_two_protocols_at_one_address_are_refused_at_the_start(tmp_path: Path) -
 
 
 def test_each_protocol_can_be_switched_off_and_moved() -> None:
-    paths = {route.path for route in protocol_routes(Settings(ai_sdk="/sdk", mcp="off"))}
+    paths = {route.path for route in protocol_routes(Settings(ai_sdk="/sdk", mcp="off"))[0]}
     assert "/sdk/api/chat" in paths
     assert not {"/api/chat", "/mcp"} & paths
 

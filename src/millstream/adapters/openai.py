@@ -1,5 +1,6 @@
 """A stream of the OpenAI SDK as an answer: words, reasoning, usage, and the tools that the model calls."""
 
+import asyncio
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -121,13 +122,20 @@ async def _call(run: Run, call: dict[str, Any], functions: Mapping[str, Callable
         return f"The arguments are not a JSON object: {error}."
     tool_id = run.tool_started(name, arguments)
     try:
-        output = functions[name](**arguments)
-        output = shown(await output if inspect.isawaitable(output) else output)
+        output = shown(await _called(functions[name], arguments))
     except Exception as error:
         run.tool_finished(tool_id, error=f"{type(error).__name__}: {error}")
         return f"The tool failed: {error}"
     run.tool_finished(tool_id, output=output)
     return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+
+
+async def _called(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """What the tool returns; a plain function may take its time, in a thread."""
+    if inspect.iscoroutinefunction(function):
+        return await function(**arguments)
+    output = await asyncio.to_thread(function, **arguments)
+    return await output if inspect.isawaitable(output) else output
 
 
 def _token_usage(usage: Any) -> TokenUsage:

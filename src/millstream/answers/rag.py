@@ -95,6 +95,8 @@ class RagAnswer:
             return
         run.cite(found.sources)
         await self._generate(run, found.sources)
+        if not run.options.followups:
+            return
         if self._model.quotes:
             run.followups(followups_from(found.all, [message.content for message in run.messages]))
         else:

@@ -284,12 +284,13 @@ class _Application:
 
 # Without the last ones a page elsewhere cannot read a PDF in parts.
 _EXPOSED = (
-    "Millstream-Run", "Retry-After", "WWW-Authenticate", "Mcp-Session-Id", "X-Should-Retry", "Content-Disposition",
-    "Accept-Ranges", "Content-Range",
+    "Millstream-Run", "Retry-After", "WWW-Authenticate", "Mcp-Session-Id", "X-Should-Retry", "X-Request-Id",
+    "Content-Disposition", "Accept-Ranges", "Content-Range",
 )  # fmt: skip
 
 
 def _routed(settings: Settings) -> ASGIApp:
+    of_protocols, refusals = protocol_routes(settings)
     routed = Starlette(
         routes=[
             Route("/health", _health, methods=["GET"]),
@@ -298,7 +299,7 @@ def _routed(settings: Settings) -> ASGIApp:
             *documents.routes,
             *status.routes,
             *websocket.routes,
-            *protocol_routes(settings),
+            *of_protocols,
             *([*plain.routes, *page.routes] if settings.page else []),
         ],
         exception_handlers={MillstreamError: on_error, HTTPException: on_error, Exception: on_error},
@@ -313,7 +314,7 @@ def _routed(settings: Settings) -> ASGIApp:
             allow_headers=["*"],  # other people's clients send headers of their own
             expose_headers=list(_EXPOSED),
         )
-    return Guard(app, settings.hosts, settings.origins)
+    return Guard(app, settings.hosts, settings.origins, refusals)
 
 
 async def _health(request: Request) -> Response:

@@ -5,13 +5,15 @@ allow-list, cross-site requests and WebSockets by the Origin check.
 """
 
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from millstream.server.problem import problem
+from millstream.errors import Forbidden, MillstreamError
+from millstream.server.problem import problem_of
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:/@\s]+))(?::\d*)?\Z")
@@ -19,10 +21,20 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """ASGI middleware. `hosts` are names without port, "*" for any; loopback names are always among them."""
+    """ASGI middleware. `hosts` are names without port, "*" for any; loopback names are always among them.
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str], origins: Sequence[str]) -> None:
+    `refusals` says how to refuse at and below a path; elsewhere it is a problem. The first that fits is taken.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Sequence[str],
+        origins: Sequence[str],
+        refusals: Sequence[tuple[str, Callable[[MillstreamError], Response]]] = (),
+    ) -> None:
         self._app = app
+        self._refusals = refusals
         self._hosts = None if "*" in hosts else LOOPBACK_NAMES | {name.lower().strip("[]") for name in hosts}
         self._origins = frozenset(origins)
 
@@ -30,21 +42,32 @@ class Guard:
         if scope["type"] in ("http", "websocket"):
             refusal = self._refusal(scope)
             if refusal is not None:
-                return _refuse(*refusal, scope, receive, send)
+                return self._refuse(refusal, scope, receive, send)
         return self._app(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> tuple[str, str] | None:
+    async def _refuse(self, refusal: Forbidden, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal.message[:120]})
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", "")) + "/"
+        in_shape = next((refuse for base, refuse in self._refusals if path.startswith(f"{base}/")), problem_of)
+        await in_shape(refusal)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Forbidden | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if self._hosts is not None and host_name(host) not in self._hosts:
-            return "host-not-allowed", (
-                "This server does not answer to that Host name. Add it to MILLSTREAM_HOSTS if it is yours."
+            return Forbidden(
+                "This server does not answer to that Host name. Add it to MILLSTREAM_HOSTS if it is yours.",
+                code="host-not-allowed",
             )
         if scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS:
             origin = headers.get("origin")
             if origin is not None and not self._same_site(origin, host):
-                return "origin-not-allowed", (
-                    "Pages of that origin may not use this server. Add it to MILLSTREAM_ORIGINS if it is yours."
+                return Forbidden(
+                    "Pages of that origin may not use this server. Add it to MILLSTREAM_ORIGINS if it is yours.",
+                    code="origin-not-allowed",
                 )
         return None
 
@@ -54,14 +77,6 @@ class Guard:
         # An opaque origin ("null": a sandboxed frame, a file) has no host and is nobody's.
         same_as = _host_of(origin)
         return bool(same_as) and same_as == host.lower()
-
-
-async def _refuse(code: str, detail: str, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": 1008, "reason": detail[:120]})
-    else:
-        await problem(403, code, detail)(scope, receive, send)
 
 
 def host_name(host: str) -> str:

@@ -13,8 +13,10 @@ from millstream.server.protocols.endpoint import Refuse, nothing_else
 from millstream.server.settings import PROTOCOLS, Settings
 
 
-def protocol_routes(settings: Settings) -> list[Route]:
-    """The routes of every protocol that is switched on, each below its prefix. Raises ConfigurationError."""
+def protocol_routes(settings: Settings) -> tuple[list[Route], list[tuple[str, Refuse]]]:
+    """The routes of every protocol that is switched on, each below its prefix, and how to refuse at and below which
+    paths, the innermost first. Raises ConfigurationError.
+    """
     routes: list[Route] = []
     taken: dict[str, str] = {}
     owned: dict[str, Refuse] = {}
@@ -33,4 +35,4 @@ def protocol_routes(settings: Settings) -> list[Route]:
                 routes.append(route)
     innermost_first = sorted(owned.items(), key=lambda item: len(item[0]), reverse=True)
     rest = [nothing for base, refuse in innermost_first for nothing in nothing_else(base, refuse, routes)]
-    return routes + rest
+    return routes + rest, innermost_first

@@ -14,7 +14,7 @@ from millstream.request import RunRequest
 from millstream.server.app_of import millstream_of
 from millstream.server.identity import owner_of
 from millstream.server.protocols.address import address_of
-from millstream.server.protocols.ai_chat_request import received, run_request, with_files
+from millstream.server.protocols.ai_chat_request import DemoInputError, received, run_request, with_files
 from millstream.server.protocols.answering import RunAnswer, start_run
 from millstream.server.protocols.endpoint import Refuse, refusal_headers, route
 from millstream.server.settings import Settings
@@ -28,6 +28,8 @@ REQUEST_ID = "x-ms-client-request-id"
 
 def refuse(error: MillstreamError) -> Response:
     """`{"error": {code, message}}` with the status."""
+    if isinstance(error, DemoInputError):
+        return refuse_as_text(error)
     return _refusal(error, {"code": error.code, "message": error.message})
 
 

@@ -54,17 +54,19 @@ class Message(msgspec.Struct):
     files: list[Any] | None = None
 
 
+class DemoInputError(InputError):
+    """What the demo's front end asks cannot be understood."""
+
+
 class Body(msgspec.Struct):
+    """`is_of_demo`, whatever the client says of it: the demo's front end asks, or something made like it."""
+
     messages: list[Message]
     context: Context | None = None
-    session_state: Any | msgspec.UnsetType = msgspec.UNSET
+    session_state: Any = None
     sessionState: Any = None  # noqa: N815
     stream: bool | None = None
-
-    @property
-    def is_of_demo(self) -> bool:
-        """Whether the demo's front end asks, or something made like it."""
-        return self.overrides is not None or self.session_state is not msgspec.UNSET
+    is_of_demo: Any = False
 
     @property
     def overrides(self) -> Overrides | None:
@@ -77,8 +79,7 @@ class Body(msgspec.Struct):
     @property
     def state(self) -> Any:
         """What the client wants to have back, by either name."""
-        demos = None if self.session_state is msgspec.UNSET else self.session_state
-        return demos if self.sessionState is None else self.sessionState
+        return self.session_state if self.sessionState is None else self.sessionState
 
 
 @contextlib.asynccontextmanager
@@ -109,6 +110,7 @@ def run_request(request: Request, body: Body) -> RunRequest:
     effort = overrides.reasoning_effort if overrides.reasoning_effort in get_args(ReasoningEffort) else None
     options = {"sources": overrides.top, "temperature": overrides.temperature, "reasoning_effort": effort}
     asked["options"] = {name: value for name, value in options.items() if value is not None}
+    asked["options"]["followups"] = body.wants_followups
     try:
         return within_bounds(request_from(asked), millstream_of(request).settings)
     except InputError as error:
@@ -144,9 +146,17 @@ def _in_their_words(message: str) -> str:
 
 def _body(value: dict[str, Any]) -> Body:
     try:
-        return msgspec.convert(value, Body)
+        body = msgspec.convert(value, Body)
+        body.is_of_demo = _is_of_demo(value)
+        return body
     except msgspec.ValidationError as error:
-        raise InputError(f"The request is not valid: {error}.") from error
+        kind = DemoInputError if _is_of_demo(value) else InputError
+        raise kind(f"The request is not valid: {error}.") from error
+
+
+def _is_of_demo(value: dict[str, Any]) -> bool:
+    context = value.get("context")
+    return "session_state" in value or (isinstance(context, dict) and context.get("overrides") is not None)
 
 
 async def _json_part(form: FormData, limit: int) -> bytes:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from millstream.errors import MillstreamError
 from millstream.events import encode_json
+from millstream.json_body import NotJson
 from millstream.server.app_of import millstream_of
 from millstream.server.identity import owner_of
 from millstream.server.protocols.endpoint import Refusal, json_object, refusal_headers, route
@@ -23,12 +24,13 @@ OWNS = ("/mcp",)
 
 # JSON-RPC 2.0, section 5.1: what is not a request; our other refusals are the server's own.
 _INVALID_REQUEST = -32600
+_PARSE_ERROR = -32700
 _REFUSED = -32000
 
 
 def refuse(error: MillstreamError) -> Response:
     """A JSON-RPC error to no request in particular, with the HTTP status."""
-    code = _INVALID_REQUEST if error.status == 400 else _REFUSED
+    code = _PARSE_ERROR if isinstance(error, NotJson) else _INVALID_REQUEST if error.status == 400 else _REFUSED
     told = {"code": code, "message": error.message, "data": {"code": error.code}}
     body = encode_json({"jsonrpc": "2.0", "id": None, "error": told})
     return Response(body, error.status, refusal_headers(error), "application/json")

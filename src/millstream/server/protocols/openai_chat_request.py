@@ -135,10 +135,12 @@ def _text(part: dict[str, Any], place: str, number: int) -> TextPart:
 
 
 def _options(asked: ChatRequest, settings: Settings) -> dict[str, Any]:
+    suggests = not {"followups", "events"}.isdisjoint(extras_of(asked, settings))
     limit = "max_tokens" if asked.max_completion_tokens is None else "max_completion_tokens"
-    return model_options(
+    options = model_options(
         settings,
         temperature=asked.temperature,
         max_output_tokens=(limit, getattr(asked, limit)),
         reasoning_effort=("reasoning_effort", asked.reasoning_effort),
     )
+    return options if suggests else {**options, "followups": False}
