@@ -227,6 +227,19 @@ async def test_a_refusal_has_the_servers_words_and_is_not_tried_again(
         assert (refused.value.status, refused.value.code) == (status, code)
 
 
+@pytest.mark.parametrize("odd", ["../status", "a/b", "a?b#c", "", "..", "é", "x" * 65])
+async def test_an_id_never_leads_to_another_address(client: AsyncClient, odd: str) -> None:
+    calls = {
+        "no-run": [client.snapshot(odd), client.stop(odd), client.follow(odd).final()],
+        "no-conversation": [client.conversation(odd)],
+    }
+    for code, asked in calls.items():
+        for call in asked:
+            with pytest.raises(InputError) as refused:
+                await within(call)
+            assert (refused.value.status, refused.value.code) == (404, code)
+
+
 async def test_a_busy_server_is_told_at_once_with_its_retry_after(tmp_path: Path) -> None:
     async with serving(tmp_path, max_running=1) as server, AsyncClient(server.url) as client:
         asked = asyncio.create_task(all_of(client))

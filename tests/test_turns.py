@@ -8,12 +8,11 @@ import msgspec
 import pytest
 
 from core import OWNER, Obedient, read, supervised
-from millstream.conversations import StoredMessage
+from millstream.conversations import TITLE_CHARACTERS, StoredMessage, title_of
 from millstream.errors import Conflict, InputError, NotFound
 from millstream.request import RunRequest, parse_request
 from millstream.run import Run
 from millstream.supervisor import Supervisor
-from millstream.turns import TITLE_CHARACTERS, title_of
 
 
 class Echo:

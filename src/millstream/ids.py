@@ -6,7 +6,10 @@ guess one.
 """
 
 import os
+import re
 import time
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 # Drawn for many ids at once: each draw releases the interpreter lock, and a busy server then waits to get it back.
 _IDS_PER_DRAW = 64
@@ -15,6 +18,11 @@ _drawn: list[int] = []
 _RANDOM_A = 0xFFF << 64
 _RANDOM_B = (1 << 62) - 1
 _VERSION_AND_VARIANT = 7 << 76 | 2 << 62
+
+
+def is_id(text: str) -> bool:
+    """Whether it can be an id: clients may choose their own, as path segments need them."""
+    return _ID.match(text) is not None
 
 
 def new_id() -> str:

@@ -1,13 +1,13 @@
 """What a client asks for: the body of `POST /api/runs`, checked."""
 
 import hashlib
-import re
 from typing import Any, Literal
 
 import msgspec
 
 from millstream.conversations import Content, text_of
 from millstream.errors import InputError
+from millstream.ids import is_id
 from millstream.json_body import decode_body
 from millstream.models import ModelOptions, ReasoningEffort
 
@@ -18,8 +18,6 @@ MAX_SOURCES = 50
 MAX_METADATA = 16  # pairs, of at most so many characters each:
 MAX_METADATA_KEY = 64
 MAX_METADATA_VALUE = 512
-
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 
 class GivenMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,7 +92,7 @@ def check_request(request: RunRequest) -> RunRequest:
     """The same request. Raises InputError when its fields contradict each other or exceed a limit."""
     for name in ("run_id", "conversation_id", "parent_id", "continues", "follows"):
         value = getattr(request, name)
-        if isinstance(value, str) and not _ID.match(value):
+        if isinstance(value, str) and not is_id(value):
             raise InputError(f"`{name}` must be 1 to 64 letters, digits, '-' or '_'.")
     if request.messages is not None:
         _check_messages(request)

@@ -15,14 +15,13 @@ from millstream.conversations import (
     StoredMessage,
     files_of,
     text_of,
+    title_of,
 )
 from millstream.errors import Conflict, InputError, NotFound
 from millstream.ids import new_id
 from millstream.models import ChatMessage
 from millstream.request import GivenMessage, RunRequest
 from millstream.snapshot import Message
-
-TITLE_CHARACTERS = 80
 
 
 def no_run(run_id: str) -> NotFound:
@@ -178,14 +177,6 @@ async def _resolve_given(request: RunRequest, messages: Sequence[GivenMessage], 
 
 def _still_running() -> Conflict:
     return Conflict("That answer is still being written; stop it before continuing it.", code="still-running")
-
-
-def title_of(question: str) -> str:
-    """The question's first line, shortened at a word."""
-    line = next((line.strip() for line in question.splitlines() if line.strip()), "")
-    if len(line) <= TITLE_CHARACTERS:
-        return line
-    return line[: TITLE_CHARACTERS - 1].rsplit(" ", 1)[0] + "…"
 
 
 def _path(messages: Sequence[StoredMessage], last: str | None) -> list[StoredMessage]:

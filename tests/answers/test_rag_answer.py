@@ -336,12 +336,14 @@ async def test_an_attached_file_is_read_from_its_beginning_where_the_question_ha
     assert text_of(events) == "Twenty days."
 
 
-async def test_an_attached_file_that_is_gone_is_nothing_to_answer_from(index: SqliteIndex, tmp_path: Path) -> None:
+async def test_an_attached_file_that_is_not_here_fails_the_answer(index: SqliteIndex, tmp_path: Path) -> None:
     model = says("Twenty days.")
-    asked = [TextPart("How many days of paid holiday?"), FilePart("none", "gone.md")]
-    events = await tell(RagAnswer(index, model), asked, folder=tmp_path)
-    assert (text_of(events), list(model.calls)) == (NOT_FOUND, [])
-    assert [event.label for event in events if isinstance(event, StepFinished)] == ["Found no related passages"] * 2
+    there = (await attached(index, "leave.md", ""))[1]
+    asked = [TextPart("How many days of paid holiday?"), there, FilePart("none", "gone.md")]
+    failed = (await tell(RagAnswer(index, model), asked, folder=tmp_path))[-1]
+    assert isinstance(failed, RunFailed)
+    assert (failed.code, failed.status, list(model.calls)) == ("no-document", 404, [])
+    assert "none" in failed.message
 
 
 async def test_a_later_question_is_about_the_attached_file_first_and_then_about_all(

@@ -1,5 +1,6 @@
 """Whatever a command is given, it ends with one line for a person, never with a traceback."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,3 +49,32 @@ OPENING_ERROR = "millstream: cannot open the database index.db: unable to open d
 def test_an_index_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "data" / "index.db").mkdir(parents=True)
     assert millstream(tmp_path, "search", "x") == (2, OPENING_ERROR)
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_closed_standard_stream_costs_nothing_but_what_would_be_told_there(tmp_path: Path, closed: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "millstream", "ask", "Hello?", "--data", tmp_path / "data"],
+        capture_output=True,
+        cwd=tmp_path,
+        timeout=60,
+        preexec_fn=lambda: os.close(closed),
+    )
+    assert done.returncode == 0
+    assert (b"no documents" in done.stdout) is (closed != 1)
+    assert b"Traceback" not in done.stderr
+
+
+def test_piped_questions_that_are_not_utf_8_are_refused(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "millstream", "chat", "--data", tmp_path / "data"],
+        input=b"caf\xe9\n",
+        capture_output=True,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr.decode()) == (
+        2,
+        "millstream: The questions are not UTF-8 text. Check the encoding of the file.\n",
+    )

@@ -277,12 +277,30 @@ class ConversationsContract:
         conversation = await store.get("ann", "c1")
         assert conversation is not None
         assert [(each.message_id, each.parent_id, each.content) for each in conversation[1]] == [
-            ("q-1", None, ""),
-            ("a-1", "q-1", None),
-            ("q-2", "a-1", "question 2"),
+            ("q-2", None, "question 2"),
             ("a-2", "q-2", None),
         ]
-        assert await found(store, "question", "1") == []
+        assert conversation[0].title == "question 2"
+        assert await found(store, "question", "1") == await found(store, "Title") == []
+
+    async def test_what_is_forgotten_in_the_middle_is_closed_over(self, store: Conversations) -> None:
+        await begin(store, "c1", "1")
+        await store.begin(head("c1"), "ann", [question("c1", "2", "a-1"), stub("c1", "2", "q-2")], listed=True)
+        await store.begin(head("c1"), "ann", [question("c1", "3", "a-2"), stub("c1", "3", "q-3")], listed=True)
+        await store.choose("ann", "c1", "a-2")
+        assert await store.forget("ann", "run-2")
+        conversation = await store.get("ann", "c1")
+        assert conversation is not None
+        assert [(each.message_id, each.parent_id) for each in conversation[1]] == [
+            ("q-1", None), ("a-1", "q-1"), ("q-3", "a-1"), ("a-3", "q-3"),
+        ]  # fmt: skip
+        assert (conversation[0].title, conversation[0].chosen_id) == (head("c1").title, None)
+
+    async def test_a_conversation_of_which_nothing_is_left_is_gone(self, store: Conversations) -> None:
+        await begin(store, "c1", "1")
+        assert await store.forget("ann", "run-1")
+        assert await store.get("ann", "c1") is None
+        assert await store.list("ann") == []
 
     async def test_a_question_is_not_forgotten_with_one_of_two_answers(self, store: Conversations) -> None:
         await begin(store, "c1", "1")
@@ -290,7 +308,8 @@ class ConversationsContract:
         await store.forget("ann", "run-2")
         conversation = await store.get("ann", "c1")
         assert conversation is not None
-        assert [each.content for each in conversation[1]] == ["question 1", None, None]
+        assert [each.message_id for each in conversation[1]] == ["q-1", "a-1"]
+        assert conversation[0].title == "A title"
 
     async def test_purge_forgets_what_was_deleted_until_then(self, store: Conversations) -> None:
         for number in (1, 2, 3):

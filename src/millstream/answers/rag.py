@@ -19,7 +19,7 @@ from millstream.answers.followups import followups_from, parse_followups
 from millstream.answers.neighbours import joined
 from millstream.answers.prompt import Prompts, fence_sources, show_prompt
 from millstream.answers.refusal import WORDS_ALONE, Reach, is_near, nearness
-from millstream.errors import ModelError
+from millstream.errors import ModelError, RunError
 from millstream.models import ChatMessage, ChatModel, Prompt
 from millstream.models.extractive import NOT_FOUND
 from millstream.run import Run
@@ -84,6 +84,7 @@ class RagAnswer:
         self._show_prompts = show_prompts
 
     async def __call__(self, run: Run) -> None:
+        await self._check_attached(run)
         documents = await self._search.document_count(owner=run.owner)
         if not documents:
             await self._answer_without(run)
@@ -101,6 +102,17 @@ class RagAnswer:
             run.followups(followups_from(found.all, [message.content for message in run.messages]))
         else:
             await self._suggest(run, found.sources)
+
+    async def _check_attached(self, run: Run) -> None:
+        """Raises RunError when a file of the question cannot be searched: nothing found would be told otherwise."""
+        files = run.attached.to_question
+        if files and await self._search.document_count(owner=run.owner, among=files) < len(files):
+            raise RunError(
+                "A file of the question cannot be searched: it is not here, not read yet, or not readable. Upload it, "
+                f"and ask when it is ready. The files are: {', '.join(files)}.",
+                code="no-document",
+                status=404,
+            )
 
     async def _answer_without(self, run: Run) -> None:
         if self._model.quotes:

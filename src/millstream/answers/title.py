@@ -5,11 +5,10 @@ import logging
 from contextlib import aclosing
 
 from millstream.answers.prompt import Prompts
-from millstream.conversations import Conversations, text_of
+from millstream.conversations import Conversations, text_of, title_of
 from millstream.errors import MillstreamError, ModelError
 from millstream.models import ChatMessage, ChatModel, ModelOptions, Prompt, Text
 from millstream.snapshot import Snapshot
-from millstream.turns import title_of
 
 TITLE_TIMEOUT_S = 20.0
 # Whoever is beyond this many at the same time keeps the question as the title.

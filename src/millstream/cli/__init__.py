@@ -14,6 +14,7 @@ def main() -> None:
     at_once = _end if given is signal.default_int_handler else given  # whoever started it may have it ignored
     # While modules load, and when all is done, there is nothing to tidy up, and an exception would be told by others.
     signal.signal(signal.SIGINT, at_once)
+    _open_standard_streams()
     from millstream.cli.app import run
 
     try:
@@ -23,6 +24,13 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     finally:
         signal.signal(signal.SIGINT, at_once)
+
+
+def _open_standard_streams() -> None:
+    """Those that whoever started us had closed lead nowhere: nothing else that is opened may take their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
 """`millstream chat`: a conversation in the terminal."""
 
 import contextlib
+import io
 import signal
 import sys
 from pathlib import Path
@@ -56,6 +57,8 @@ def chat(
 
 def _answer_lines(client: Client, fields: dict[str, Any], go_on: bool) -> None:
     """Plain answers to the lines of standard input, one conversation."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="strict")  # in the C locale, what is not UTF-8 would pass as something else
     newest = client.conversations() if go_on else []
     conversation_id = newest[0].conversation_id if newest else None
     complete = True

@@ -11,9 +11,10 @@ from typing import Any, Self, Unpack
 import msgspec
 
 from millstream.client.calls import LOCAL_SERVER, Conversation, ConversationList, RunFields
-from millstream.client.connection import Connection, lines
+from millstream.client.connection import Connection, lines, refused
 from millstream.errors import InputError, RunError, Unavailable
 from millstream.events import AnyEvent, RunFailed, RunFinished, RunStopped, TextDelta, decode
+from millstream.ids import is_id
 from millstream.snapshot import Fold, Snapshot
 
 # Waits between attempts to resume, in seconds; the last is repeated.
@@ -59,11 +60,11 @@ class AsyncClient:
     async def stop(self, run_id: str, seen: int | None = None) -> Snapshot:
         """Stops the run; `seen` counts the code points of the answer that the reader had on screen."""
         body = {} if seen is None else {"seen": seen}
-        return await self._connection.read(Snapshot, "POST", f"/api/runs/{run_id}/stop", json=body)
+        return await self._connection.read(Snapshot, "POST", f"{_run(run_id)}/stop", json=body)
 
     async def snapshot(self, run_id: str) -> Snapshot:
         """The answer as it stands now."""
-        return await self._connection.read(Snapshot, "GET", f"/api/runs/{run_id}")
+        return await self._connection.read(Snapshot, "GET", _run(run_id))
 
     async def conversations(self) -> list[Conversation]:
         """The newest conversations, without their messages."""
@@ -71,6 +72,8 @@ class AsyncClient:
 
     async def conversation(self, conversation_id: str) -> Conversation:
         """One conversation with all its messages."""
+        if not is_id(conversation_id):  # in an address it would be another one
+            raise refused(404, f"There is no conversation {conversation_id!r}.", "no-conversation")
         return await self._connection.read(Conversation, "GET", f"/api/conversations/{conversation_id}")
 
 
@@ -163,6 +166,13 @@ class AsyncRunStream:
         return await self._client.stop(self.run_id, seen)
 
 
+def _run(run_id: str) -> str:
+    """Where the run is. Raises InputError for what cannot be an id: in an address it would be something else."""
+    if not is_id(run_id):
+        raise refused(404, f"There is no run {run_id!r}.", "no-run")
+    return f"/api/runs/{run_id}"
+
+
 async def _events(
     connection: Connection, run_id: str, request: dict[str, Any] | None, after: int
 ) -> AsyncGenerator[AnyEvent, None]:
@@ -175,7 +185,7 @@ async def _events(
                 response = await connection.request("POST", "/api/runs", json=request)
             else:
                 headers = {"Accept": "application/x-ndjson"}
-                response = await connection.request("GET", f"/api/runs/{run_id}/events?after={seq}", headers=headers)
+                response = await connection.request("GET", f"{_run(run_id)}/events?after={seq}", headers=headers)
             reached = True
             if response.status == 204:  # there is nothing after the cursor, and nothing will come
                 response.close()

@@ -147,6 +147,11 @@ def _refusal(status: int, body: bytes) -> MillstreamError:
         )
     if status == 503:
         return Unavailable(detail, code=code, retry_after=problem.get("retry_after"))
+    return refused(status, detail, code)
+
+
+def refused(status: int, detail: str, code: str) -> InputError:
+    """The server's refusal of what was asked for."""
     error = InputError(detail, code=code)
     error.status = status
     return error

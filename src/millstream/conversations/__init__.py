@@ -27,12 +27,22 @@ class FilePart(msgspec.Struct, frozen=True, tag_field="type", tag="file", omit_d
 Content = str | list[TextPart | FilePart]
 Role = Literal["system", "user", "assistant"]
 
+TITLE_CHARACTERS = 80
+
 
 def text_of(content: Content) -> str:
     """The words of a message's content."""
     if isinstance(content, str):
         return content
     return "\n\n".join(part.text for part in content if isinstance(part, TextPart))
+
+
+def title_of(question: str) -> str:
+    """The question's first line, shortened at a word: what a conversation is called."""
+    line = next((line.strip() for line in question.splitlines() if line.strip()), "")
+    if len(line) <= TITLE_CHARACTERS:
+        return line
+    return line[: TITLE_CHARACTERS - 1].rsplit(" ", 1)[0] + "…"
 
 
 class Attached(msgspec.Struct, frozen=True):
@@ -172,9 +182,10 @@ class Conversations(Protocol):
         ...
 
     async def forget(self, owner: str, run_id: str) -> bool:
-        """Forgets what was asked and answered in a run. Its messages keep their places, for those behind them.
+        """Forgets what was asked and answered in a run; what follows them takes their place.
 
-        A question that has other answers too is kept for them. False when the owner has no such run.
+        A question that has other answers too is kept for them. A conversation whose beginning is forgotten is called
+        after what remains, and is gone when nothing does. False when the owner has no such run.
         """
         ...
 

@@ -16,6 +16,7 @@ from millstream.conversations import (
     Role,
     StoredMessage,
     text_of,
+    title_of,
 )
 from millstream.conversations.match import match_in, match_in_answer
 from millstream.database import Database
@@ -254,19 +255,9 @@ class SqliteConversations:
         return await self._title("title = :old AND deleted IS NULL", conversation_id, new, old=old)
 
     async def _title(self, condition: str, conversation_id: str, title: str, **values: str) -> bool:
-        def job(connection: sqlite3.Connection) -> bool:
-            updated = connection.execute(
-                f"UPDATE conversations SET title = :title WHERE conversation_id = :id AND {condition}",
-                {"title": title, "id": conversation_id, **values},
-            )
-            if updated.rowcount:
-                connection.execute(
-                    "UPDATE texts SET text = ? WHERE conversation_id = ? AND message_id IS NULL",
-                    (title, conversation_id),
-                )
-            return updated.rowcount > 0
-
-        return await self._database.write(job)
+        return await self._database.write(
+            lambda connection: _call(connection, conversation_id, title, condition, **values)
+        )
 
     async def choose(self, owner: str, conversation_id: str, message_id: str) -> bool:
         return await self._changes(
@@ -313,15 +304,19 @@ class SqliteConversations:
             answers = {message_id for message_id, _, answered_by in rows if answered_by is not None}
             doomed = answer[1]
             while doomed is not None:
-                connection.execute(
-                    "UPDATE messages SET run_id = NULL, snapshot = NULL, feedback = NULL,"
-                    " content = iif(role = 'user', ?, NULL) WHERE message_id = ?",
-                    (msgspec.json.encode(""), doomed),
-                )
+                parent = above[doomed]
+                connection.execute("UPDATE messages SET parent_id = ? WHERE parent_id = ?", (parent, doomed))
+                connection.execute("DELETE FROM messages WHERE message_id = ?", (doomed,))
                 connection.execute("DELETE FROM texts WHERE message_id = ?", (doomed,))
-                doomed = above[doomed]
+                connection.execute(
+                    "UPDATE conversations SET chosen_id = NULL WHERE conversation_id = ? AND chosen_id = ?",
+                    (answer[0], doomed),
+                )
+                doomed = parent
                 if doomed in answers or children[doomed] > 1:
                     break
+            if doomed is None:
+                _name_anew(connection, answer[0])
             return True
 
         return await self._database.write(job)
@@ -351,6 +346,35 @@ class SqliteConversations:
 
     async def close(self) -> None:
         """Leaves the database open: it is shared, and closed by who made it."""
+
+
+def _name_anew(connection: sqlite3.Connection, conversation_id: str) -> None:
+    """Calls it after the first question that is left; deletes it when no message is."""
+    said = [
+        text_of(_content.decode(content))
+        for (content,) in connection.execute(
+            "SELECT content FROM messages WHERE conversation_id = ? AND role = 'user' AND content IS NOT NULL"
+            " ORDER BY position LIMIT 1",
+            (conversation_id,),
+        )
+    ]
+    if not said:
+        connection.execute("DELETE FROM conversations WHERE conversation_id = ?", (conversation_id,))
+    else:
+        _call(connection, conversation_id, title_of(said[0]), "listed = 1")
+
+
+def _call(connection: sqlite3.Connection, conversation_id: str, title: str, condition: str, **values: str) -> bool:
+    """Whether the conversation met the condition and has the title now."""
+    updated = connection.execute(
+        f"UPDATE conversations SET title = :title WHERE conversation_id = :id AND {condition}",
+        {"title": title, "id": conversation_id, **values},
+    )
+    if updated.rowcount:
+        connection.execute(
+            "UPDATE texts SET text = ? WHERE conversation_id = ? AND message_id IS NULL", (title, conversation_id)
+        )
+    return updated.rowcount > 0
 
 
 def _add_text(connection: sqlite3.Connection, conversation_id: str, message_id: str | None, text: str) -> None:

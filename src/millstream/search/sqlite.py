@@ -5,6 +5,7 @@ its caller is cancelled.
 """
 
 import asyncio
+import json
 import logging
 import sqlite3
 import threading
@@ -121,8 +122,8 @@ class SqliteIndex:
         where = Filter(documents=tuple(documents))
         return await self._read(lambda connection: _beginnings(connection, owner, where, limit))
 
-    async def document_count(self, *, owner: str) -> int:
-        return await self._read(lambda connection: _count(connection, owner))
+    async def document_count(self, *, owner: str, among: Sequence[str] | None = None) -> int:
+        return await self._read(lambda connection: _count(connection, owner, among))
 
     async def documents(self, *, owner: str) -> list[IndexedDocument]:
         """All documents of `owner`, by uri."""
@@ -383,8 +384,12 @@ def _beginnings(connection: sqlite3.Connection, owner: str, where: Filter, limit
     return [_passage(rows[passage], breaks.get(passage)) for passage in first]
 
 
-def _count(connection: sqlite3.Connection, owner: str) -> int:
-    row = connection.execute("SELECT count(*) FROM documents WHERE owner = ? AND state = 'ready'", (owner,)).fetchone()
+def _count(connection: sqlite3.Connection, owner: str, among: Sequence[str] | None) -> int:
+    row = connection.execute(
+        "SELECT count(*) FROM documents WHERE owner = :owner AND state = 'ready'"
+        " AND (:among IS NULL OR document_id IN (SELECT value FROM json_each(:among)))",
+        {"owner": owner, "among": None if among is None else json.dumps(among)},
+    ).fetchone()
     return int(row[0])
 
 
