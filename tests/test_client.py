@@ -1,6 +1,7 @@
 """The clients: events once, through every cut; refusals in the server's own words."""
 
 import asyncio
+import concurrent.futures
 import subprocess
 import sys
 import threading
@@ -150,6 +151,35 @@ async def test_the_blocking_client_iterates_stops_and_follows(server: Server) ->
         [head] = await in_thread(client.conversations)
         found = await in_thread(lambda: client.conversation(head.conversation_id))
         assert found.branch()[-1].run == stopped
+
+
+@pytest.mark.parametrize("arrived", [False, True])
+async def test_ctrl_c_in_the_blocking_client_loses_no_event(
+    server: Server, monkeypatch: pytest.MonkeyPatch, arrived: bool
+) -> None:
+    """Ctrl-C hits at any moment: before the event that is waited for has come, or when it is there."""
+    real = concurrent.futures.wait
+
+    def interrupted(reading: list[Any]) -> None:
+        monkeypatch.undo()
+        if arrived:
+            real(reading)
+        raise KeyboardInterrupt
+
+    with Client(server.url) as client:
+        stream = client.run("Why?")
+        asked = asyncio.create_task(asyncio.to_thread(next, stream))
+        telling = await server.told.next()
+        seqs = [(await within(asked)).seq]
+        monkeypatch.setattr(millstream.client.blocking, "wait", interrupted)
+        telling.run.write("word")
+        with pytest.raises(KeyboardInterrupt):
+            await asyncio.to_thread(lambda: next(stream))
+        telling.end()
+        seqs += [event.seq for event in await asyncio.to_thread(list, stream)]
+        snapshot = await asyncio.to_thread(stream.final)
+    assert seqs == list(range(1, snapshot.seq + 1))
+    assert snapshot.message.content == "word"
 
 
 async def test_the_blocking_client_may_be_left_in_the_middle(server: Server) -> None:

@@ -292,8 +292,21 @@ async def test_a_source_of_the_applications_own_leads_where_it_says(server: Serv
         telling.run.cite([Passage(uri, "d", "v", "Wiki", uri, "Mills.")])
     telling.end()
     answer = await show(server, await sent)
-    links = [link for link in answer.links if "wiki" in link or "passage" in link]
-    assert links == ["https://wiki.example/mills?a=1&b=2", "./passage?document_id=d&version=v#passage"]
+    web, quoted = [link for link in answer.links if "wiki" in link or "passage" in link]
+    assert web == "https://wiki.example/mills?a=1&b=2"
+    assert quoted == f"./passage?run_id={telling.run.id}&n=2#passage"
+    shown = await show(server, quoted.removeprefix("."))
+    assert "Mills." in shown.text
+    assert not [link for link in shown.links if link.startswith("javascript")]
+
+
+async def test_a_source_that_the_answer_does_not_have_is_refused(server: Server) -> None:
+    sent = asyncio.create_task(send(server, {"question": "Why?"}))
+    telling = await server.told.next()
+    telling.end()
+    await sent
+    for query in (f"run_id={telling.run.id}&n=1", "run_id=none&n=1", f"run_id={telling.run.id}"):
+        assert (await server.get(f"/passage?{query}")).status == 404
 
 
 async def test_a_passage_is_shown_marked_in_its_document(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_what_is_no_address_of_the_web_never_becomes_a_link(uri: str) -> None:
     source = Source(n=1, source_id="s", document_id="d&1", version="v", title="", uri=uri, snippet="")
     answer = whole([STARTED, source, TextDelta(text="x"), Citation(n=1, start=0, end=1), RunFinished()], {})
     cited = answer["choices"][0]["message"]["annotations"][0]["url_citation"]
-    assert cited["url"] == "http://docs.example/chat/passage?document_id=d%261&version=v#passage"
+    assert cited["url"] == f"http://docs.example/chat/passage?run_id={STARTED.run_id}&n=1#passage"
 
 
 def test_sources_that_come_later_follow_in_a_context_of_their_own() -> None:

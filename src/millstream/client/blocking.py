@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
+from concurrent.futures import Future, wait
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from millstream.client.asynchronous import AsyncClient, AsyncRunStream
 from millstream.client.calls import LOCAL_SERVER, Conversation, RunFields
-from millstream.client.loop import LoopThread
+from millstream.client.loop import LoopThread, outcome
 from millstream.events import AnyEvent, TextDelta
 from millstream.snapshot import Snapshot
 
@@ -67,11 +68,16 @@ class Client:
         return self._wait(self._client.conversation(conversation_id))
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._running_loop().wait(work)
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        return self._running_loop().begin(work)
+
+    def _running_loop(self) -> LoopThread:
         with self._starting:
             if self._loop is None:
                 self._loop = LoopThread("millstream-client")
-            loop = self._loop
-        return loop.wait(work)
+            return self._loop
 
 
 class RunStream:
@@ -80,13 +86,20 @@ class RunStream:
     def __init__(self, client: Client, stream: AsyncRunStream) -> None:
         self._client = client
         self._stream = stream
+        self._left: Future[AnyEvent | None] | None = None  # a read that Ctrl-C broke off: its event is still to be told
         self.run_id = stream.run_id
 
     def __iter__(self) -> Iterator[AnyEvent]:
         return self
 
     def __next__(self) -> AnyEvent:
-        event = self._client._wait(_next(self._stream))
+        reading, self._left = self._left or self._client._begin(_next(self._stream)), None
+        try:
+            wait([reading])
+        except BaseException:
+            self._left = reading
+            raise
+        event = outcome(reading)
         if event is None:
             raise StopIteration
         return event
@@ -101,6 +114,9 @@ class RunStream:
 
     def close(self) -> None:
         """Leaves the stream; the run goes on. `follow` comes back to it."""
+        if self._left is not None:
+            self._left.cancel()
+            self._left = None
         self._client._wait(self._stream.close())
 
     @property

@@ -3,12 +3,20 @@
 import asyncio
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 from millstream.errors import Unavailable
 
 T = TypeVar("T")
+
+
+def outcome(begun: "Future[T]") -> T:
+    """What comes out of it; waits for that. Raises Unavailable when the loop is closed meanwhile."""
+    try:
+        return begun.result()
+    except CancelledError as error:
+        raise Unavailable("The client was closed.") from error
 
 
 class LoopThread:
@@ -24,18 +32,20 @@ class LoopThread:
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returns. Ctrl-C while waiting cancels it. Raises Unavailable when the loop is closed."""
+        begun = self.begin(work)
+        try:
+            return outcome(begun)
+        except BaseException:
+            begun.cancel()
+            raise
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Has `work` done in the loop. Raises Unavailable when that is closed."""
         with self._taking:
             if self._closed:
                 work.close()
                 raise Unavailable("The client was closed.")
-            result = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return result.result()
-        except CancelledError as error:
-            raise Unavailable("The client was closed.") from error
-        except BaseException:
-            result.cancel()
-            raise
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
         """Cancels what is waited for, then does `last`, then ends."""

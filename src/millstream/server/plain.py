@@ -19,6 +19,7 @@ from millstream.documents.catalogue import Opened
 from millstream.ids import new_id
 from millstream.server.markdown import is_safe_address, render
 from millstream.snapshot import CitationState, Message, Snapshot, SourceState
+from millstream.wire.links import passage_of
 
 REFRESH_S = 2  # an answer in the making is looked at again after so long
 WINDOW = 20_000  # code points of a document on one page
@@ -129,6 +130,13 @@ def passage_page(opened: Opened, version: str, start: int, end: int, cited: int)
     )
 
 
+def quoted_page(source: SourceState) -> HTMLResponse:
+    """What an answer was given of a source that is no part of a document here."""
+    quoted = f'<div class="text" dir="auto"><mark id="passage">{escape(source.snippet)}</mark></div>'
+    body = f"<h1>{escape(source.title)}</h1>\n<p>{escape(described(source))}</p>\n{quoted}"
+    return html_page(source.title, body)
+
+
 def refusal_page(status: int, message: str, question: str, fields: dict[str, str]) -> HTMLResponse:
     """What went wrong, and what was asked, to be sent again."""
     form = _form("Your question", [], question=question, **fields) if question else ""
@@ -170,13 +178,15 @@ def _answer(message: StoredMessage, head: ConversationHead, messages: Sequence[S
         if source is None:
             return ""
         name = escape(f"Source {source.n}: {described(source, [citation.page])}")
-        return f' <a href="{_address(source, citation.page)}" title="{name}" aria-label="{name}">[{source.n}]</a>'
+        address = _address(source, snapshot.run_id, citation.page)
+        return f' <a href="{address}" title="{name}" aria-label="{name}">[{source.n}]</a>'
 
     parts.append(f'<div dir="auto">{render(answer.content, answer.citations, cite)}</div>')
     if (ending := ending_of(snapshot)) is not None:
         parts.append(f'<p role="status">{escape(ending)}</p>')
     if answer.sources:
-        parts.append(f"<h3>Sources</h3>\n<ol>{''.join(map(_source, answer.sources))}</ol>")
+        items = "".join(_source(source, snapshot.run_id) for source in answer.sources)
+        parts.append(f"<h3>Sources</h3>\n<ol>{items}</ol>")
     return "\n".join(parts)
 
 
@@ -191,19 +201,16 @@ def _siblings(message: StoredMessage, head: ConversationHead, messages: Sequence
     return f"<p>Answers to this question: {links}</p>"
 
 
-def _source(source: SourceState) -> str:
-    link = f'<a href="{_address(source)}">{escape(described(source))}</a>'
+def _source(source: SourceState, run_id: str) -> str:
+    link = f'<a href="{_address(source, run_id)}">{escape(described(source))}</a>'
     return f'<li value="{source.n}">{link} {escape(source.snippet)}</li>'
 
 
-def _address(source: SourceState, page: int | None = None) -> str:
+def _address(source: SourceState, run_id: str, page: int | None = None) -> str:
     """Where a source can be read: at its passage, on the page that a citation names, or where the application says."""
     if is_safe_address(source.uri):
         return escape(source.uri)
-    span = {} if source.start is None or source.end is None else {"start": source.start, "end": source.end}
-    cited = {} if page is None else {"page": page}
-    query = _query({"document_id": source.document_id, "version": source.version}, span, cited)
-    return f"./passage?{query}#passage"
+    return f"./passage?{_query(passage_of(source, run_id), {} if page is None else {'page': page})}#passage"
 
 
 def _next(

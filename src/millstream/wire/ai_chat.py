@@ -100,7 +100,11 @@ class AIChatEncoder(Encoder):
         }
         if named:
             self._context["sources"] = [
-                {"citation": name, "title": source.title, "url": source_url(source, self._base)}
+                {
+                    "citation": name,
+                    "title": source.title,
+                    "url": source_url(source, self._base, self._context["run_id"]),
+                }
                 for name, source in named
             ]
         self._context["thoughts"] = self._thoughts

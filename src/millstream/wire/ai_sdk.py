@@ -54,6 +54,7 @@ class AiSdkEncoder(Encoder):
         super().__init__()
         self._base = base
         self._version = version
+        self._run_id = ""
         self._block: str | None = None  # the open block: "text" or "reasoning"
         self._blocks = {"text": 0, "reasoning": 0}
         self._delta_head = b""
@@ -67,6 +68,7 @@ class AiSdkEncoder(Encoder):
         self._reason: str | None = None
 
     def run_started(self, event: RunStarted) -> bytes:
+        self._run_id = event.run_id
         metadata = {"runId": event.run_id, "model": event.model, "createdAt": event.created}
         start = {"type": "start", "messageId": event.message_id, "messageMetadata": metadata}
         return _frame(start) + _frame({"type": "start-step"})
@@ -87,7 +89,11 @@ class AiSdkEncoder(Encoder):
         return _data("step", event.step_id, done)
 
     def source(self, event: Source) -> bytes:
-        about = {"url": source_url(event, self._base), "title": event.title, "providerMetadata": _about(event)}
+        about = {
+            "url": source_url(event, self._base, self._run_id),
+            "title": event.title,
+            "providerMetadata": _about(event),
+        }
         self._sources[event.n] = {"type": "source", "sourceType": "url", "id": event.source_id, **about}
         return _frame({"type": "source-url", "sourceId": event.source_id, **about})
 

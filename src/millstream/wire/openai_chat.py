@@ -73,6 +73,7 @@ class OpenAIChatEncoder(Encoder):
         self._extras = extras
         self._keep = keep
         self._marked = MarkedText((lambda n: f"[doc{n}]") if self._azure else (lambda n: f"[{n}]"))
+        self._run_id = ""
         self._head: dict[str, Any] = {}
         self._before, self._after = b"", b""
         self._begun = False
@@ -89,6 +90,7 @@ class OpenAIChatEncoder(Encoder):
         self._seen: int | None = None
 
     def run_started(self, event: RunStarted) -> bytes:
+        self._run_id = event.run_id
         self._head = {
             "id": f"chatcmpl-{event.run_id}",
             "object": f"{self._object}.chunk",
@@ -126,7 +128,7 @@ class OpenAIChatEncoder(Encoder):
         if source is None or self._reason is not None:
             return b""
         start, end = self._marked.span(event)
-        url = source_url(source, self._base_url)
+        url = source_url(source, self._base_url, self._run_id)
         cited = {"url": url, "title": source.title, "start_index": start, "end_index": end}
         self._annotations.append({"type": "url_citation", "url_citation": cited})
         self._ends.append(event.end)
@@ -227,7 +229,7 @@ class OpenAIChatEncoder(Encoder):
                 "index": index,  # by which openai-python puts the lists of several deltas together
                 "content": source.snippet,
                 "title": source.title,
-                "url": source_url(source, self._base_url),
+                "url": source_url(source, self._base_url, self._run_id),
                 "filepath": source.uri,
                 "chunk_id": source.source_id,
             }

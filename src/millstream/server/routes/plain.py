@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from millstream.conversations import ConversationHead, StoredMessage
 from millstream.documents.examples import example_questions
-from millstream.errors import InputError, MillstreamError
+from millstream.errors import InputError, MillstreamError, NotFound
 from millstream.follower import Cut
 from millstream.request import request_from
 from millstream.server.app_of import millstream_of
@@ -24,6 +24,7 @@ from millstream.server.plain import (
     conversation_page,
     passage_page,
     passage_start,
+    quoted_page,
     refusal_page,
     start_page,
 )
@@ -84,6 +85,12 @@ async def passage(request: Request) -> Response:
     assert millstream.library is not None
     try:
         owner = await owner_of(request, millstream.identify)
+        if run_id := request.query_params.get("run_id"):
+            answer = (await millstream.supervisor.snapshot(run_id, owner)).message
+            n = _number(request, "n", 0)
+            if (source := next((source for source in answer.sources if source.n == n), None)) is None:
+                raise NotFound(f"That answer has no source {n}.")
+            return quoted_page(source)
         start, end = _number(request, "start", 0), _number(request, "end", 0)
         begin = _number(request, "from", passage_start(start))
         document_id = request.query_params.get("document_id", "")
