@@ -14,7 +14,7 @@ def main() -> None:
     at_once = _end if given is signal.default_int_handler else given  # whoever started it may have it ignored
     # While modules load, and when all is done, there is nothing to tidy up, and an exception would be told by others.
     signal.signal(signal.SIGINT, at_once)
-    _open_standard_streams()
+    _open_closed_outputs()
     from millstream.cli.app import run
 
     try:
@@ -26,11 +26,10 @@ def main() -> None:
         signal.signal(signal.SIGINT, at_once)
 
 
-def _open_standard_streams() -> None:
-    """Those that whoever started us had closed lead nowhere: nothing else that is opened may take their place."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+def _open_closed_outputs() -> None:
+    """What whoever started us had closed leads nowhere: no file that is opened may take its place and be written to."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
 def _end(number: int, frame: FrameType | None) -> None:
