@@ -1,4 +1,5 @@
 import asyncio
+import os
 import sqlite3
 import subprocess
 import sys
@@ -191,4 +192,14 @@ async def test_what_is_committed_survives_the_death_of_the_process(tmp_path: Pat
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.db"), NOTES], check=False, timeout=60)  # noqa: ASYNC221
     database = Database(tmp_path / "a.db", (NOTES,))
     assert await database.read(notes) == ["committed"]
+    await database.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the scheduler's policies are Linux's")
+async def test_the_writer_never_takes_the_core_from_the_loop(tmp_path: Path) -> None:
+    def policy(_: object = None) -> int:
+        return os.sched_getscheduler(threading.get_native_id())
+
+    database = Database(tmp_path / "a.db", (NOTES,))
+    assert (await database.write(policy), policy()) == (os.SCHED_BATCH, os.SCHED_OTHER)
     await database.close()

@@ -217,21 +217,22 @@ _LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\
 
 def encode_json(value: object) -> bytes:
     """`value` as one line of JSON without any Unicode line end, not even an escaped newline at its end."""
-    return escape_line_ends(_encoder.encode(value))
+    data = _encoder.encode(value)
+    return data if data.isascii() else escape_line_ends(data)
 
 
 def escape_line_ends(data: bytes) -> bytes:
     """The same JSON without any raw Unicode line end, whoever encoded it."""
-    if not data.isascii():
-        for raw, escaped in _LINE_ENDS:
-            if raw in data:
-                data = data.replace(raw, escaped)
+    for raw, escaped in _LINE_ENDS:
+        if raw in data:
+            data = data.replace(raw, escaped)
     return data
 
 
 def encode(event: Event) -> bytes:
     """The event's native frame: one line of JSON ending in a newline."""
-    return encode_json(event) + b"\n"
+    data = _encoder.encode(event)
+    return (data if data.isascii() else escape_line_ends(data)) + b"\n"
 
 
 def decode(frame: bytes | str) -> AnyEvent | None:

@@ -95,7 +95,7 @@ class Producer:
 
     def text(self, text: str) -> None:
         """Adds to the answer; `text_length` counts its code points."""
-        if not self.closed:
+        if self._final is None and not self.lost:
             self.text_length += len(text)
             self._delta(TextDelta, text)
 
@@ -132,7 +132,8 @@ class Producer:
         self._deltas.append(text)
         self._delta_size += len(text)
         if not self._scheduled:
-            self._schedule()
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
 
     def _schedule(self) -> None:
         if not self._scheduled:

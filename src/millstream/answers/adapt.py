@@ -5,7 +5,7 @@ import inspect
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
-from typing import get_args
+from typing import cast, get_args
 
 from millstream.errors import ConfigurationError
 from millstream.events import FinishReason
@@ -26,8 +26,8 @@ def as_answer(function: AnyAnswer) -> Answer:
             f"{function!r} cannot be an answer: it must be an async function of a Run, or a function of a Run that "
             "returns a generator of strings (async or not)"
         )
-    if inspect.iscoroutinefunction(function):
-        return function
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        return cast(Answer, function)
 
     async def answer(run: Run) -> object:
         result = function(run)
