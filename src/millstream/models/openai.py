@@ -5,7 +5,6 @@ The SDK says where and as whom (`endpoint`); the stream itself is read from aioh
 
 import asyncio
 import email.utils
-import functools
 import ssl
 import urllib.request
 from collections.abc import AsyncGenerator, Mapping
@@ -14,12 +13,12 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from millstream.errors import ModelError
 from millstream.models import ModelOptions, ModelOutput, Prompt, failures
 from millstream.models.chunks import ChunkTranslator, completion
+from millstream.models.connections import Connector
 from millstream.models.decoding import ErrorDetail
 from millstream.models.endpoint import Endpoint
 from millstream.models.patience import Patience
@@ -136,7 +135,7 @@ class OpenAIModel:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 headers=self._endpoint.headers,
-                connector=_Connector(limit=0, ssl=self._tls),
+                connector=Connector(limit=0, ssl=self._tls),
                 timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect_s),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # Proxies come from the environment (`_proxy`). With trust_env aiohttp would also look for a password in
@@ -191,24 +190,6 @@ class OpenAIModel:
         if reading.lost:
             raise failures.interrupted(self._who, after_first_delta=False, reason=reading.lost)
         return completion(self._who, b"".join(parts))
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Makes connections that resume reading only if it was paused.
-
-    aiohttp's own do so after every chunk of a body, parser included, which is a fifth of what reading one costs. The
-    names are its internals: where they change, nothing is lost but that.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._factory = functools.partial(_Connection, loop=asyncio.get_running_loop())  # type: ignore[assignment]
-
-
-class _Connection(ResponseHandler):
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        if getattr(self, "_reading_paused", True):
-            super().resume_reading(resume_parser)
 
 
 class _Reading:
