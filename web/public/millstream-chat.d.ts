@@ -23,7 +23,7 @@ export interface MillstreamChatElement extends HTMLElement {
   headers: Readonly<Record<string, string>>;
   /** The shown conversation; null before the first answer began. */
   readonly conversationId: string | null;
-  /** Asks; while an answer is being made the question waits for its end. Settles when it is answered or waits. */
+  /** Asks; while an answer is being made, or the conversation loaded, it waits for that. Settles when answered or waiting. */
   ask(question: string): Promise<void>;
   /** Stops the answer that is being made at what is on screen. */
   stop(): Promise<void>;

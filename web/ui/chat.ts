@@ -6,16 +6,17 @@ import {
   type RunRequest,
   type ServerStatus,
   type StoredMessage,
+  Unreachable,
   type UserMessage,
 } from "../core/api";
 import { codePointLength } from "../core/codepoints";
-import { emptySnapshot, type Snapshot } from "../core/fold";
+import { emptySnapshot, fold, type Snapshot } from "../core/fold";
 import { followRun, startRun, type Surroundings, wholeRun } from "../core/reader";
 import { branch, runningAnswer } from "../core/tree";
 import { Follower, type Following, type Times, type WordListener } from "./follower";
 import { answerOf, choicesOf, pendingAnswer, pendingQuestion, withFeedback, withRun } from "./messages";
 import { Desk, type Options, requestOf } from "./options";
-import { type Queued, Queues } from "./queue";
+import type { Queued, Queues } from "./queue";
 import { sentence } from "./sentence";
 import { stopRun } from "./stop";
 import { Store } from "./store";
@@ -28,11 +29,13 @@ export interface ChatState {
   chosen: ReadonlyMap<string, string>;
   following: Following | null;
   opening: boolean;
+  /** The messages are those of the conversation. What is asked before they are waits for them. */
+  loaded: boolean;
   /** What went wrong outside a run, for a person. */
   problem: string | null;
   /** A question that was refused or taken back, to be put where it is typed. */
   returned: string | null;
-  /** Questions that wait for the answer before them. */
+  /** Questions that wait for the answer before them, or for the conversation to be loaded. */
   queue: readonly Queued[];
   /** An answer did not end well: what waits is asked only when the person says so. */
   queuePaused: boolean;
@@ -61,7 +64,15 @@ const RUN_PLACE = "run-";
 export class Chat extends Store<ChatState> {
   private readonly follower: Follower;
   private readonly painted = new Map<string, () => number>();
-  private readonly queues = new Queues();
+  private readonly closing = new AbortController();
+  /** What was asked last, until the server is known to have it. */
+  private sending: RunRequest | null = null;
+  /** The run whose answer was asked for as a whole. */
+  private whole: string | null = null;
+  /** What is still being sent for conversations that are out of sight. */
+  private readonly deliveries = new Map<string, Promise<void>>();
+  /** The waiting question that was asked while its conversation was loading: it goes before all others. */
+  private wanted: string | null = null;
   /** The ratings that are being stored: each waits for the one before, so that the last one given is the one that stays. */
   private ratings: Promise<void> = Promise.resolve();
 
@@ -71,6 +82,7 @@ export class Chat extends Store<ChatState> {
     nextFrame: (callback: () => void) => () => void,
     private readonly host: Host,
     private readonly desk: Desk,
+    private readonly queues: Queues,
   ) {
     super({
       status: null,
@@ -79,6 +91,7 @@ export class Chat extends Store<ChatState> {
       chosen: new Map(),
       following: null,
       opening: false,
+      loaded: true,
       problem: null,
       returned: null,
       queue: [],
@@ -133,12 +146,24 @@ export class Chat extends Store<ChatState> {
 
   /** Shows what a place of the address names, or an empty page for null, and follows its answer if one is being made. */
   async open(place: string | null): Promise<void> {
-    if (place !== null && place === this.state.conversationId) return;
-    this.follower.leave();
-    const conversationId = place?.startsWith(RUN_PLACE) ? await this.conversationOf(place) : place;
+    if (place !== null && place === this.state.conversationId) {
+      if (!this.state.loaded && !this.state.opening) await this.reload();
+      return;
+    }
+    this.leave();
+    this.wanted = null;
+    let conversationId = place;
+    if (place?.startsWith(RUN_PLACE)) {
+      this.show(null, false);
+      const { messages } = this.state;
+      conversationId = await this.conversationOf(place);
+      if (this.state.messages !== messages) return;
+      if (conversationId !== null) this.queues.name(conversationId);
+    }
     this.host.remember(conversationId);
     this.show(conversationId);
     if (conversationId !== null) await this.reload();
+    else await this.askWanted();
   }
 
   /** Brings the shown conversation up to date: another tab may have gone on with it. */
@@ -146,15 +171,19 @@ export class Chat extends Store<ChatState> {
     if (this.state.conversationId !== null && this.state.following === null && !this.state.opening) await this.reload();
   }
 
-  /** Asks, or while an answer is being made lets the question wait for its end. */
+  /** Asks, or lets the question wait: for the end of an answer that is being made, for a conversation that is not loaded. */
   async ask(question: string, extra?: Pick<RunRequest, "answer" | "options">): Promise<void> {
-    if (this.state.following !== null) {
-      this.queues.add(this.state.conversationId, question);
-      this.set({ queue: this.queues.of(this.state.conversationId) });
+    const { conversationId, following, loaded, opening } = this.state;
+    if (following === null && loaded) {
+      await this.askAfter(this.path.at(-1)?.message_id, question, extra);
       return;
     }
-    const parent = this.path.at(-1)?.message_id;
-    await this.askAfter(parent, question, extra);
+    const queued = { id: randomId(), question };
+    this.queues.add(conversationId, queued);
+    this.set({ queue: this.queues.of(conversationId) });
+    if (loaded) return;
+    this.wanted ??= queued.id;
+    if (!opening) await this.reload();
   }
 
   /** Asks an earlier question anew in other words; the old one stays beside it. */
@@ -188,7 +217,8 @@ export class Chat extends Store<ChatState> {
     const { following } = this.state;
     if (following === null || following.stopping) return;
     const { runId } = following;
-    const seen = this.host.streams() ? (this.painted.get(runId)?.() ?? this.contentLength(runId)) : undefined;
+    // Of an answer that was asked for as a whole, nobody has read only a part.
+    const seen = this.host.streams() && runId !== this.whole ? (this.painted.get(runId)?.() ?? this.contentLength(runId)) : undefined;
     this.follower.stopping(true);
     try {
       this.publish(await stopRun(this.api, this.surroundings, runId, seen));
@@ -203,7 +233,7 @@ export class Chat extends Store<ChatState> {
   async askQueued(id: string): Promise<void> {
     if (this.state.following !== null) return;
     const queued = this.unqueue(id);
-    if (queued) await this.ask(queued.question);
+    if (queued) await this.askAfter(this.path.at(-1)?.message_id, queued.question, undefined, queued.id);
   }
 
   /** Takes a waiting question out of the queue. */
@@ -216,7 +246,7 @@ export class Chat extends Store<ChatState> {
   /** Takes a waiting question back to where it was typed. */
   editQueued(id: string): void {
     const queued = this.unqueue(id);
-    if (queued) this.set({ returned: queued.question });
+    if (queued) this.giveBack(this.state.conversationId, queued.question);
   }
 
   /** Shows another of a message's siblings, and lets the server remember it. */
@@ -272,20 +302,63 @@ export class Chat extends Store<ChatState> {
 
   /** Ends all reading; the run goes on. */
   close(): void {
+    this.closing.abort(new DOMException("The page is gone.", "AbortError"));
     this.follower.leave();
+  }
+
+  /** Follows no longer. What the server may not have heard of yet is sent all the same. */
+  private leave(): void {
+    const { conversationId, following } = this.state;
+    const { sending } = this;
+    this.sending = null;
+    this.follower.leave();
+    if (sending === null || following?.stopping) return;
+    // What waits behind the first question of a new conversation is no business of the next new one.
+    const waiting = conversationId === null ? this.queues.takeNameless() : [];
+    const delivery = this.deliver(sending, conversationId, waiting);
+    if (conversationId === null) return;
+    this.deliveries.set(conversationId, delivery);
+    void delivery.then(() => this.deliveries.delete(conversationId));
+  }
+
+  /** Sends a request for a conversation that is out of sight until the server has it; what it refuses is a draft again. */
+  private async deliver(request: RunRequest, from: string | null, waiting: readonly Queued[]): Promise<void> {
+    try {
+      for await (const update of startRun(this.api, request, this.surroundings, this.closing.signal)) {
+        if (update.kind !== "events" && update.kind !== "snapshot") continue;
+        const begun =
+          update.kind === "snapshot" ? update.snapshot : update.events.reduce(fold, emptySnapshot(request.run_id));
+        this.queues.add(begun.conversation_id, ...waiting);
+        break;
+      }
+      this.host.conversationsChanged();
+    } catch (error) {
+      if (this.closing.signal.aborted) return;
+      this.giveBack(from, ...(request.question === undefined ? [] : [request.question]), ...waiting.map((one) => one.question));
+      this.set({ problem: sentence(error) });
+    }
+  }
+
+  /** Puts words back to where they were typed, before what is typed there by now. */
+  private giveBack(conversationId: string | null, ...words: readonly string[]): void {
+    if (words.length === 0) return;
+    const text = words.join("\n\n");
+    if (conversationId === this.state.conversationId) this.set({ returned: joined(this.state.returned, text) });
+    else this.desk.put(conversationId, { draft: joined(text, this.desk.of(conversationId).draft) });
   }
 
   private point(parentId: string, messageId: string): void {
     this.set({ chosen: new Map(this.state.chosen).set(parentId, messageId) });
   }
 
-  private show(conversationId: string | null): void {
+  private show(conversationId: string | null, loaded = conversationId === null): void {
     this.set({
       conversationId,
       messages: [],
       chosen: new Map(),
       problem: null,
-      opening: conversationId !== null,
+      opening: !loaded,
+      loaded,
       queue: this.queues.of(conversationId),
       queuePaused: true,
       options: this.desk.of(conversationId).options ?? {},
@@ -294,7 +367,6 @@ export class Chat extends Store<ChatState> {
 
   /** The conversation of a run that had not named it yet when the page was left; null when there was no such run. */
   private async conversationOf(place: string): Promise<string | null> {
-    this.set({ opening: true });
     try {
       return (await this.api.snapshot(place.slice(RUN_PLACE.length))).conversation_id || null;
     } catch {
@@ -306,8 +378,8 @@ export class Chat extends Store<ChatState> {
     parent: string | undefined,
     question: string,
     extra: Pick<RunRequest, "answer" | "options"> = requestOf(this.state.options),
+    runId = randomId(),
   ): Promise<void> {
-    const runId = randomId();
     const asked = pendingQuestion(runId, question, parent);
     if (this.path.some((message) => message.parent_id === parent)) this.point(parent ?? "", asked.message_id);
     const request = { question, run_id: runId, ...this.place(parent), ...extra };
@@ -320,32 +392,55 @@ export class Chat extends Store<ChatState> {
   }
 
   private async reload(): Promise<void> {
-    const id = this.state.conversationId;
+    const { conversationId: id, loaded: wasLoaded, messages: before } = this.state;
     if (id === null) return;
+    if (!wasLoaded) this.set({ opening: true, problem: null });
     try {
+      await this.deliveries.get(id);
       const { messages, chosen_id: chosen } = await this.api.conversation(id);
-      if (this.state.conversationId !== id || this.state.following !== null) return;
-      this.set({ messages, opening: false, ...(chosen !== undefined && { chosen: choicesOf(messages, chosen) }) });
+      if (this.state.messages !== before) return;
+      this.set({
+        messages,
+        opening: false,
+        loaded: true,
+        queue: this.queues.of(id),
+        ...(chosen !== undefined && { chosen: choicesOf(messages, chosen) }),
+      });
     } catch (error) {
-      if (this.state.conversationId !== id) return;
+      if (this.state.messages !== before) return;
       this.set({ opening: false, problem: sentence(error) });
+      if (!wasLoaded && error instanceof Unreachable) this.reloadOnWake(before);
       return;
     }
     const running = runningAnswer(this.path);
-    if (!running) return;
+    if (!running) {
+      if (!wasLoaded && !(await this.askWanted())) await this.askNext(this.path.at(-1));
+      return;
+    }
+    this.wanted = null;
     const { run_id: runId, seq } = running.run;
     const signal = this.follower.begin(runId);
     const refusal = await this.follower.consume(followRun(this.api, runId, seq, this.surroundings, signal), running.run, signal);
     if (signal.aborted) return;
     if (refusal !== null) this.set({ problem: refusal });
-    await this.askNext(runId);
+    await this.ended(runId);
+  }
+
+  /** Loads again when that is worth it, unless `before` has been replaced by then. */
+  private reloadOnWake(before: readonly StoredMessage[]): void {
+    const stop = this.surroundings.onWake(() => {
+      stop();
+      if (this.state.messages === before && !this.state.opening && !this.closing.signal.aborted) void this.reload();
+    });
   }
 
   private async run(request: RunRequest, added: StoredMessage[], question: string | null): Promise<void> {
     const before = this.state.messages;
     this.set({ messages: [...before, ...added], problem: null });
+    this.sending = request;
     const signal = this.follower.begin(request.run_id);
     const streams = this.host.streams();
+    this.whole = streams ? null : request.run_id;
     // Until the conversation has a name, its first run is what a reload finds it by.
     if (this.state.conversationId === null && !streams) this.host.remember(RUN_PLACE + request.run_id);
     const updates = streams
@@ -355,24 +450,40 @@ export class Chat extends Store<ChatState> {
     this.host.conversationsChanged();
     if (signal.aborted) return;
     if (refusal !== null) {
-      this.set({ messages: before, returned: question, problem: refusal, queuePaused: true });
+      this.sending = null;
+      this.set({ messages: before, problem: refusal, queuePaused: true });
+      if (question !== null) this.giveBack(this.state.conversationId, question);
       this.host.remember(this.state.conversationId);
       return;
     }
-    await this.askNext(request.run_id);
+    await this.ended(request.run_id);
+  }
+
+  private async ended(runId: string): Promise<void> {
+    const answer = answerOf(this.state.messages, runId);
+    if (answer) this.host.answered(answer.run);
+    await this.askNext(answer);
   }
 
   /** After an answer that ended well the question that waits longest is asked; after any other, when the person says so. */
-  private async askNext(runId: string): Promise<void> {
-    const ended = answerOf(this.state.messages, runId);
-    this.set({ queuePaused: ended?.run.state !== "finished" });
-    if (ended) this.host.answered(ended.run);
+  private async askNext(last: StoredMessage | undefined): Promise<void> {
+    this.set({ queuePaused: last?.role === "assistant" && last.run.state !== "finished" });
     const [first] = this.state.queue;
     if (first && !this.state.queuePaused) await this.askQueued(first.id);
   }
 
+  /** Asks what was asked while the conversation was loading. Returns whether there was something. */
+  private async askWanted(): Promise<boolean> {
+    const { wanted } = this;
+    this.wanted = null;
+    if (wanted === null || !this.state.queue.some(({ id }) => id === wanted)) return false;
+    await this.askQueued(wanted);
+    return true;
+  }
+
   /** Puts a run's state in its message, under the names that the server gave. Returns whether that is news. */
   private publish(snapshot: Snapshot): boolean {
+    if (this.sending?.run_id === snapshot.run_id) this.sending = null;
     const was = answerOf(this.state.messages, snapshot.run_id);
     // The end always counts: after the server's death it stands at an earlier place than what was seen.
     if (!was || (snapshot.state === "running" && snapshot.seq < was.run.seq)) return false;
@@ -399,4 +510,9 @@ export class Chat extends Store<ChatState> {
 function randomId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** One under the other, what there is of them. */
+function joined(...texts: readonly (string | null | undefined)[]): string {
+  return texts.filter((text) => text).join("\n\n");
 }

@@ -6,7 +6,7 @@ import { useStore, useUi } from "./ui";
 
 export function Composer({ onOptions }: { onOptions: () => void }): JSX.Element {
   const { chat, uploads, t, announcer } = useUi();
-  const { following, returned, conversationId } = chat.state;
+  const { following, loaded, returned, conversationId } = chat.state;
   const [draft, setDraft] = useState(chat.draft);
   const field = useRef<HTMLTextAreaElement>(null);
   const picker = useRef<HTMLInputElement>(null);
@@ -26,7 +26,7 @@ export function Composer({ onOptions }: { onOptions: () => void }): JSX.Element 
 
   useEffect(() => {
     if (returned === null) return;
-    write(draft || returned);
+    write(draft === "" ? returned : `${returned}\n\n${draft}`);
     chat.takeReturned();
     field.current?.focus();
   }, [chat, returned]);
@@ -48,6 +48,7 @@ export function Composer({ onOptions }: { onOptions: () => void }): JSX.Element 
     field.current?.focus();
     if (question === "") return;
     if (following !== null) announcer.say(t("queued"));
+    else if (!loaded) announcer.say(t("queue_loading"));
     write("");
     void chat.ask(question);
   };
@@ -145,14 +146,14 @@ export function Composer({ onOptions }: { onOptions: () => void }): JSX.Element 
 /** Questions that wait for the answer before them. */
 function Queue(): JSX.Element | null {
   const { chat, t } = useUi();
-  const { queue, queuePaused, following } = chat.state;
+  const { queue, queuePaused, following, loaded } = chat.state;
   if (queue.length === 0) return null;
-  const paused = queuePaused && following === null;
+  const paused = queuePaused && following === null && loaded;
   return (
     <section class="queue" part="queue" aria-label={t("queue")}>
       <p class="queue-head">
         <Icon name="clock" />
-        {paused ? t("queue_paused") : t("queue_waits")}
+        {t(paused ? "queue_paused" : loaded ? "queue_waits" : "queue_loading")}
       </p>
       <ol>
         {queue.map(({ id, question }) => (

@@ -8,6 +8,7 @@ import { Chat } from "./chat";
 import { History } from "./history";
 import { browserKeep } from "./keep";
 import { Desk } from "./options";
+import { Queues } from "./queue";
 import { type Announcing, type Painting, Settings, type SettingsState, type Theme } from "./settings";
 import { closestLanguage, ENGLISH, isLanguage, loadTongue, type Tongue } from "./strings";
 import styles from "./style.css?inline";
@@ -84,6 +85,7 @@ export class MillstreamChat extends HTMLElement implements MillstreamChatElement
         answered: (snapshot) => this.tell("millstream-answer", answerOf(snapshot)),
       },
       new Desk(keep),
+      new Queues(keep),
     );
     const history: History = new History(api, browser, (problem) => chat.report(problem));
     const uploads = new Uploads(api, () => void chat.loadStatus());

@@ -29,6 +29,7 @@ export function Question({ message, versions }: Props): JSX.Element {
       {editing ? (
         <Editor
           text={text}
+          busy={busy}
           onCancel={close}
           onAsk={(words) => {
             setEditing(false);
@@ -57,11 +58,13 @@ export function Question({ message, versions }: Props): JSX.Element {
 
 interface EditorProps {
   text: string;
+  /** An answer is being made: what is typed waits here for its end. */
+  busy: boolean;
   onCancel: () => void;
   onAsk: (words: string) => void;
 }
 
-function Editor({ text, onCancel, onAsk }: EditorProps): JSX.Element {
+function Editor({ text, busy, onCancel, onAsk }: EditorProps): JSX.Element {
   const { t } = useUi();
   const [words, setWords] = useState(text);
   const field = useRef<HTMLTextAreaElement>(null);
@@ -69,8 +72,9 @@ function Editor({ text, onCancel, onAsk }: EditorProps): JSX.Element {
     field.current?.focus();
     field.current?.setSelectionRange(text.length, text.length);
   }, []);
+  const ready = !busy && words.trim() !== "";
   const ask = (): void => {
-    if (words.trim() !== "") onAsk(words.trim());
+    if (ready) onAsk(words.trim());
   };
   return (
     <form
@@ -101,7 +105,7 @@ function Editor({ text, onCancel, onAsk }: EditorProps): JSX.Element {
         <button type="button" class="small" onClick={onCancel}>
           {t("cancel")}
         </button>
-        <button type="submit" class="small primary" disabled={words.trim() === ""}>
+        <button type="submit" class="small primary" disabled={!ready}>
           {t("ask_again")}
         </button>
       </span>

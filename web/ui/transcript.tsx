@@ -66,11 +66,11 @@ export function Transcript(): JSX.Element {
       >
         <div ref={column} class="column">
           {state.opening && <Opening />}
-          {path.length === 0 && !state.opening && <Welcome />}
-          {path.map((message, i) =>
+          {path.length === 0 && state.loaded && <Welcome />}
+          {path.map((message) =>
             message.role === "user" ? (
               <Question
-                key={`question ${i}`}
+                key={message.message_id}
                 message={message}
                 versions={siblings(state.messages, message) as UserMessage[]}
               />

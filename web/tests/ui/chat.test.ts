@@ -3,6 +3,7 @@ import { Api } from "../../core/api";
 import { emptySnapshot, fold } from "../../core/fold";
 import { Chat } from "../../ui/chat";
 import { Desk } from "../../ui/options";
+import { Queues } from "../../ui/queue";
 import { numbered } from "../core/arbitraries";
 import { Clock, frames, problem } from "../core/server";
 import { memory, nobody } from "./host";
@@ -40,7 +41,7 @@ describe("an answer whose server died", () => {
       callback();
       return () => undefined;
     };
-    const chat = new Chat(new Api("", fetch), new Clock(20_000), everyFrame, nobody, new Desk(memory()));
+    const chat = new Chat(new Api("", fetch), new Clock(20_000), everyFrame, nobody, new Desk(memory()), new Queues(memory()));
     const seen = new Set<string>();
     chat.onWords(({ message }) => seen.add(message.content));
 
@@ -61,7 +62,7 @@ describe("ratings", () => {
       stored.push(init?.body as string);
       return new Promise((resolve) => (answer = () => resolve(new Response(null, { status: 204 }))));
     };
-    const chat = new Chat(new Api("", fetch), new Clock(20_000), () => () => undefined, nobody, new Desk(memory()));
+    const chat = new Chat(new Api("", fetch), new Clock(20_000), () => () => undefined, nobody, new Desk(memory()), new Queues(memory()));
     const rated = { message_id: "m1", role: "assistant" as const, created: 0, run: emptySnapshot("r1") };
 
     const first = chat.rate(rated, { rating: "down" });

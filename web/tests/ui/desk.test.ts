@@ -41,17 +41,36 @@ describe("options", () => {
 });
 
 describe("a queue", () => {
+  const one = { id: "q1", question: "One" };
+  const other = { id: "q2", question: "Other" };
+
   it("is of its conversation, and goes with the new one when that gets its name", () => {
-    const queues = new Queues();
-    queues.add(null, "One");
-    queues.add("c2", "Other");
+    const queues = new Queues(memory());
+    queues.add(null, one);
+    queues.add("c2", other);
     queues.name("c1");
-    expect(queues.of("c1").map((queued) => queued.question)).toEqual(["One"]);
+    expect(queues.of("c1")).toEqual([one]);
     expect(queues.of(null)).toEqual([]);
-    const [first] = queues.of("c1");
-    expect(queues.take("c1", first?.id ?? "")?.question).toBe("One");
-    expect(queues.take("c1", first?.id ?? "")).toBeUndefined();
-    expect(queues.of("c2")).toHaveLength(1);
+    expect(queues.take("c1", "q1")).toEqual(one);
+    expect(queues.take("c1", "q1")).toBeUndefined();
+    expect(queues.of("c2")).toEqual([other]);
+  });
+
+  it("outlives the page where its conversation has a name", () => {
+    const keep = memory();
+    const queues = new Queues(keep);
+    queues.add("c1", one);
+    queues.add(null, other);
+    expect(new Queues(keep).of("c1")).toEqual([one]);
+    expect(new Queues(keep).of(null)).toEqual([]);
+  });
+
+  it("survives whatever else is found in the storage", () => {
+    const keep = memory();
+    for (const strange of [null, 7, "x", [], { c1: 7 }, { c1: [null, { id: 1 }] }]) {
+      keep.write("queues", strange);
+      expect(new Queues(keep).of("c1")).toEqual([]);
+    }
   });
 });
 

@@ -220,6 +220,7 @@ export const ar: Catalogue = {
   options: "إعدادات هذه المحادثة",
   queue: "أسئلة تنتظر",
   queue_waits: "تُسأل عند انتهاء هذه الإجابة",
+  queue_loading: "تُسأل عند تحميل المحادثة",
   queue_paused: "لم تُسأل بعد: انقطعت الإجابة السابقة",
   queued: "ينتظر السؤال هذه الإجابة.",
   queue_edit: "عدّل: {question}",

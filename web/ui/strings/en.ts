@@ -175,6 +175,7 @@ export const en = {
   options: "Settings of this conversation",
   queue: "Questions that wait",
   queue_waits: "Asked when this answer is done",
+  queue_loading: "Asked when the conversation is loaded",
   queue_paused: "Not asked yet: the answer before was cut short",
   queued: "The question waits for this answer.",
   queue_edit: "Edit: {question}",

@@ -175,6 +175,7 @@ export const es: Catalogue = {
   options: "Ajustes de esta conversación",
   queue: "Preguntas en espera",
   queue_waits: "Se preguntará cuando termine esta respuesta",
+  queue_loading: "Se preguntará cuando se cargue la conversación",
   queue_paused: "Aún sin preguntar: la respuesta anterior quedó cortada",
   queued: "La pregunta espera a esta respuesta.",
   queue_edit: "Editar: {question}",
