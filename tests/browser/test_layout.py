@@ -211,3 +211,36 @@ async def test_a_reader_at_the_end_stays_there_when_the_room_shrinks_in_the_midd
     await expect(last).to_be_in_viewport(ratio=1)
     await expect(page.get_by_role("button", name="Jump to latest")).to_have_count(0)
     stage.end()
+
+
+async def test_each_paragraph_of_a_mixed_answer_runs_in_its_own_direction(page: Page, stage: Stage) -> None:
+    await ask(page, "Hello.")
+    stage.say("Hello.\n\nهذا نص عربي، 123.\n\n- عنصر أول\n- 1995\n- One, two.\n\n> نص\n\n```\ncode\n```\n\nAnd ")
+    words = page.locator(".words")
+    await expect(words).to_contain_text("And")
+    # What is written so far and what is there at the end are the same.
+    for _ in range(2):
+        for piece, direction in (("p", "ltr"), ("p >> nth=1", "rtl"), ("ul", "rtl"), ("pre", "ltr")):
+            await expect(words.locator(piece).first).to_have_css("direction", direction)
+        # Bullets and items are on the same side.
+        for item in await words.locator("li").all():
+            await expect(item).to_have_css("direction", "rtl")
+        await expect(words.locator("blockquote")).to_have_css("direction", "rtl")
+        stage.say("so.")
+        stage.end()
+        await until_done(page)
+
+
+async def test_each_line_of_a_question_runs_in_its_own_direction(page: Page, stage: Stage) -> None:
+    await ask(page, "A line that is a good deal longer.")
+    await page.locator(".bubble").evaluate("it => { it.firstChild.data += '\\nنص' }")
+    gap = await page.locator(".bubble").evaluate(
+        """bubble => {
+            const line = document.createRange();
+            line.setStart(bubble.firstChild, bubble.firstChild.data.indexOf("نص"));
+            line.setEnd(bubble.firstChild, bubble.firstChild.length);
+            return bubble.getBoundingClientRect().right - line.getBoundingClientRect().right;
+        }"""
+    )
+    assert gap < 30
+    stage.end()

@@ -173,7 +173,7 @@ function Text({ document, shown, changed }: TextProps): JSX.Element {
     <div ref={body} class="panel-body" tabIndex={0} role="group" aria-label={t("source_text")}>
       {!isBeginning && <p class="quiet">{t("text_before")}</p>}
       {markdown ? (
-        <div class={`prose document ${document.format === "markdown" ? "" : "lines-kept"}`} dir="auto">
+        <div class={`prose document ${document.format === "markdown" ? "" : "lines-kept"}`}>
           <div ref={words} class="blocks" />
         </div>
       ) : (
