@@ -159,3 +159,88 @@ async def test_what_opens_below_the_screen_is_brought_into_sight(page: Page, sta
         expect(page.get_by_label("What was wrong with it?")).to_be_focused(),
         expect(page.get_by_label("What was wrong with it?")).to_be_in_viewport(ratio=1),
     )
+
+
+@pytest.mark.parametrize(
+    ("size", "waiting"),
+    [((1280, 800), 20), ((390, 844), 20), ((844, 390), 4), ((320, 256), 4), ((320, 150), 0), ((200, 200), 0)],
+)
+async def test_whatever_waits_field_and_stop_stay_in_reach_and_the_transcript_keeps_some_height(
+    browser: Browser, stage: Stage, port: int, size: tuple[int, int], waiting: int
+) -> None:
+    async with watched(browser, port, viewport={"width": size[0], "height": size[1]}) as visit:
+        page = await visit.open(f"http://127.0.0.1:{port}/")
+        field = page.get_by_label("Your question")
+        await ask(page, "Go on")
+        stage.say(*(f"Paragraph {number}.\n\n" for number in range(40)))
+        await expect(page.locator(".words")).to_contain_text("Paragraph 39.")
+        for number in range(waiting):
+            await ask(page, f"{number}: {LONG}")
+        files = [
+            {"name": f"{number}.txt", "mimeType": "text/plain", "buffer": b"The weir."} for number in range(waiting)
+        ]
+        await page.locator("input[type=file]").set_input_files(files)  # type: ignore[arg-type]
+        await expect(page.get_by_text("Ready", exact=True)).to_have_count(waiting)
+        await field.fill("\n".join(["a long draft"] * 40))
+        await expect(page.get_by_role("button", name="Stop the answer")).to_be_in_viewport(ratio=1)
+        await expect(field).to_be_in_viewport(ratio=1)
+        transcript = await page.get_by_role("log").bounding_box()
+        assert transcript is not None
+        assert transcript["height"] >= 80
+        await expect(page.get_by_role("button", name="Jump to latest")).to_have_count(0)
+        for name in [f"Remove: {waiting - 1}:", f"Dismiss {waiting - 1}.txt"] * (waiting > 0):
+            await page.get_by_role("button", name=name).click()
+            await expect(page.get_by_role("button", name=name)).to_have_count(0)
+        stage.end()
+
+
+async def test_a_reader_at_the_end_stays_there_when_the_room_shrinks_in_the_middle_of_a_scroll(
+    page: Page, stage: Stage
+) -> None:
+    await ask(page, "Go on")
+    stage.say(*(f"Paragraph {number}.\n\n" for number in range(60)))
+    last = page.locator(".words").get_by_text("Paragraph 59.")
+    await expect(last).to_be_in_viewport()
+    await page.evaluate(
+        """() => {
+            const root = document.querySelector("millstream-chat").shadowRoot;
+            root.querySelector(".composer").style.paddingTop = "300px";
+            root.querySelector(".transcript").dispatchEvent(new Event("scroll"));
+        }"""
+    )
+    await expect(last).to_be_in_viewport(ratio=1)
+    await expect(page.get_by_role("button", name="Jump to latest")).to_have_count(0)
+    stage.end()
+
+
+async def test_each_paragraph_of_a_mixed_answer_runs_in_its_own_direction(page: Page, stage: Stage) -> None:
+    await ask(page, "Hello.")
+    stage.say("Hello.\n\nهذا نص عربي، 123.\n\n- عنصر أول\n- 1995\n- One, two.\n\n> نص\n\n```\ncode\n```\n\nAnd ")
+    words = page.locator(".words")
+    await expect(words).to_contain_text("And")
+    # What is written so far and what is there at the end are the same.
+    for _ in range(2):
+        for piece, direction in (("p", "ltr"), ("p >> nth=1", "rtl"), ("ul", "rtl"), ("pre", "ltr")):
+            await expect(words.locator(piece).first).to_have_css("direction", direction)
+        # Bullets and items are on the same side.
+        for item in await words.locator("li").all():
+            await expect(item).to_have_css("direction", "rtl")
+        await expect(words.locator("blockquote")).to_have_css("direction", "rtl")
+        stage.say("so.")
+        stage.end()
+        await until_done(page)
+
+
+async def test_each_line_of_a_question_runs_in_its_own_direction(page: Page, stage: Stage) -> None:
+    await ask(page, "A line that is a good deal longer.")
+    await page.locator(".bubble").evaluate("it => { it.firstChild.data += '\\nنص' }")
+    gap = await page.locator(".bubble").evaluate(
+        """bubble => {
+            const line = document.createRange();
+            line.setStart(bubble.firstChild, bubble.firstChild.data.indexOf("نص"));
+            line.setEnd(bubble.firstChild, bubble.firstChild.length);
+            return bubble.getBoundingClientRect().right - line.getBoundingClientRect().right;
+        }"""
+    )
+    assert gap < 30
+    stage.end()

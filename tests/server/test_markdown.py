@@ -72,7 +72,7 @@ def check(html: str) -> Seen:
     seen = Seen(html)
     for tag, attributes in seen.elements:
         assert tag in ALLOWED
-        assert set(attributes) <= {"href", "title", "rel", "referrerpolicy", "start"}
+        assert set(attributes) <= {"href", "title", "rel", "referrerpolicy", "start", "dir"}
         if tag == "a":
             assert is_safe_address(attributes["href"] or "")
             assert attributes["rel"] == "noopener noreferrer nofollow"
@@ -129,9 +129,9 @@ def test_images_are_links_and_inside_a_link_only_their_words() -> None:
 
 def test_citations_are_links_behind_their_statement_and_never_in_code_or_links() -> None:
     assert plain("**So it is.** Next.", 13) == (
-        '<p><strong>So it is.</strong><a href="https://s.example/1">[1]</a> Next.</p>\n'
+        '<p dir="auto"><strong>So it is.</strong><a href="https://s.example/1">[1]</a> Next.</p>\n'
     )
-    assert plain("`code` here", 4) == "<p><code>code</code> here</p>\n"
+    assert plain("`code` here", 4) == '<p dir="auto"><code>code</code> here</p>\n'
     in_link = Seen(plain("[see there](https://a.example)", 4))
     assert [attributes["href"] for tag, attributes in in_link.elements if tag == "a"] == ["https://a.example"]
     assert "see[1] there" in in_link.text
@@ -146,10 +146,19 @@ def test_a_text_cannot_make_a_citation(sign: str) -> None:
 
 def test_what_the_page_shows_is_shown() -> None:
     html = plain("# One\n\n###### Six\n\n~~no~~\n\n| a |\n|:-:|\n| b |\n\n3. x\n\n```py\nif a < b:\n```\n")
-    for piece in ("<h3>One</h3>", "<h6>Six</h6>", "<s>no</s>", "<td>b</td>", '<ol start="3">', "if a &lt; b:"):
+    for piece in (">One</h3>", ">Six</h6>", "<s>no</s>", "<td>b</td>", '<ol start="3"', "if a &lt; b:"):
         assert piece in html
 
 
 def test_a_text_that_is_too_long_to_parse_is_shown_as_it_is() -> None:
-    assert plain("*a*" + " " * (MAX_CHARACTERS - 3)).startswith("<p><em>a</em>")
+    assert plain("*a*" + " " * (MAX_CHARACTERS - 3)).startswith('<p dir="auto"><em>a</em>')
     assert plain("*a*" + "<" * (MAX_CHARACTERS - 2)).startswith("<pre>*a*&lt;")
+
+
+def test_each_block_runs_in_the_direction_of_its_words_and_code_from_left_to_right() -> None:
+    seen = Seen(plain("Hello.\n\nنص\n\n- عنصر\n  - نص\n\n```\nx\n```\n"))
+    assert [(tag, attributes.get("dir")) for tag, attributes in seen.elements] == [
+        *[("p", "auto")] * 2,
+        *[("ul", "auto"), ("li", None), ("ul", None), ("li", None)],
+        *[("pre", None), ("code", None)],
+    ]

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { AssistantMessage, Feedback } from "../core/api";
 import { duration } from "./duration";
 import { Icon, IconButton } from "./icons";
+import { isKey } from "./keys";
 import { useUi } from "./ui";
 import { Versions } from "./versions";
 
@@ -23,6 +24,7 @@ export function Actions({ message, versions, last, recorded }: Props): JSX.Eleme
   const [copied, copy] = useCopy();
   const busy = chat.state.following !== null;
   const rating = message.feedback?.rating;
+  const toolbar = useRef<HTMLDivElement>(null);
   const rate = (chosen: Feedback["rating"]): void => {
     const next = rating === chosen ? null : chosen;
     void chat.rate(message, next === null ? null : { rating: next });
@@ -31,7 +33,7 @@ export function Actions({ message, versions, last, recorded }: Props): JSX.Eleme
 
   return (
     <>
-      <div class="actions" role="toolbar" aria-label={t("answer_actions")}>
+      <div ref={toolbar} class="actions" role="toolbar" aria-label={t("answer_actions")}>
         {versions.length > 1 && <Versions message={message} versions={versions} kind="answer" />}
         {run.message.content !== "" && (
           <IconButton
@@ -63,6 +65,7 @@ export function Actions({ message, versions, last, recorded }: Props): JSX.Eleme
           comment={message.feedback?.comment ?? ""}
           onDone={(comment) => {
             setOpen(null);
+            toolbar.current?.querySelector<HTMLElement>("[aria-pressed=true]")?.focus();
             if (comment !== null) void chat.rate(message, { rating, ...(comment !== "" && { comment }) });
           }}
         />
@@ -136,7 +139,7 @@ function Comment({ rating, comment, onDone }: CommentProps): JSX.Element {
         onDone(field.current?.value.trim() ?? "");
       }}
       onKeyDown={(event) => {
-        if (event.key !== "Escape") return;
+        if (!isKey(event, "Escape")) return;
         event.preventDefault();
         onDone(null);
       }}

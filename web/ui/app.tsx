@@ -2,7 +2,9 @@ import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Composer } from "./composer";
 import { Conversations } from "./conversations";
+import { goRound, keepFocus } from "./focus";
 import { Icon, IconButton } from "./icons";
+import { isKey } from "./keys";
 import { Panel } from "./panel";
 import { Preferences } from "./preferences";
 import { Transcript } from "./transcript";
@@ -53,13 +55,45 @@ export function App({ parts, layout, onSource }: Props): JSX.Element {
   }, [layout, title, unseen]);
   useEffect(() => setShown(null), [conversationId]);
 
+  useEffect(() => keepFocus(root), [root]);
+  // What has opened a part that covers the chat can have the focus only after that is gone.
+  const back = useRef<HTMLElement | null>(null);
+  useLayoutEffect(() => {
+    back.current?.focus();
+    back.current = null;
+  }, [listOpen, shown]);
   const closeList = (): void => {
+    back.current = opener.current?.querySelector("button") ?? null;
     setListOpen(false);
-    opener.current?.querySelector("button")?.focus();
+  };
+  const closeSource = (): void => {
+    back.current = shown?.from ?? null;
+    setShown(null);
   };
   // In somebody else's page the title and the main part are theirs.
   const [Bar, Title, Main] = layout === "page" ? PAGE_TAGS : CHAT_TAGS;
-  const covered = size === "narrow" && (listOpen || shown !== null);
+  const isNarrow = size === "narrow";
+  const covered = isNarrow && (listOpen || shown !== null);
+
+  const onKeyDown = (event: KeyboardEvent): void => {
+    if (event.defaultPrevented) return;
+    const modal = frame.current?.querySelector("[aria-modal]");
+    if (modal && isKey(event, "Tab")) goRound(event, modal);
+    if (!isKey(event, "Escape")) return;
+    if (isNarrow && listOpen) closeList();
+    else if (isNarrow && shown) closeSource();
+    else void chat.stop();
+    event.preventDefault();
+  };
+  // On the whole page the keys work even when nothing has the focus.
+  useEffect(() => {
+    if (layout !== "page") return;
+    const onBody = (event: KeyboardEvent): void => {
+      if (event.target === document.body) onKeyDown(event);
+    };
+    document.addEventListener("keydown", onBody);
+    return () => document.removeEventListener("keydown", onBody);
+  });
 
   return (
     <UiContext.Provider value={ui}>
@@ -68,12 +102,7 @@ export function App({ parts, layout, onSource }: Props): JSX.Element {
         class={`app ${size}${layout === "page" ? " page" : ""}${shown ? " with-panel" : ""}`}
         lang={ui.language}
         dir={ui.direction}
-        onKeyDown={(event) => {
-          if (event.key !== "Escape" || event.defaultPrevented) return;
-          if (listOpen) closeList();
-          else void chat.stop();
-          event.preventDefault();
-        }}
+        onKeyDown={onKeyDown}
         onDragOver={(event) => {
           if (!event.dataTransfer?.types.includes("Files")) return;
           event.preventDefault();
@@ -90,14 +119,20 @@ export function App({ parts, layout, onSource }: Props): JSX.Element {
         }}
       >
         {layout === "page" && (
-          <nav class="skip" aria-label={t("skip")}>
+          <nav class="skip" inert={covered} aria-label={t("skip")}>
             <button type="button" onClick={ui.focusQuestion}>
               {t("skip_to_question")}
             </button>
           </nav>
         )}
         {layout === "page" && (
-          <Conversations open={listOpen && size === "narrow"} onClose={() => setListOpen(false)} onSettings={() => setPreferences(true)} />
+          <Conversations
+            open={listOpen && isNarrow}
+            inert={!listOpen && isNarrow}
+            onClose={closeList}
+            onChosen={() => setListOpen(false)}
+            onSettings={() => setPreferences(true)}
+          />
         )}
         <div class="chat" inert={covered}>
           <Bar class="bar" part="bar">
@@ -131,7 +166,7 @@ export function App({ parts, layout, onSource }: Props): JSX.Element {
             </div>
           </Main>
         </div>
-        {shown && <Panel shown={shown} covers={size === "narrow"} onClose={() => setShown(null)} />}
+        {shown && <Panel shown={shown} covers={isNarrow} onClose={closeSource} />}
         {preferences && <Preferences onClose={() => setPreferences(false)} />}
         {dropping && (
           <div class="drop" aria-hidden="true">

@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Icon, IconButton } from "./icons";
+import { isKey } from "./keys";
 import type { Upload } from "./uploads";
 import { useStore, useUi } from "./ui";
 
@@ -87,7 +88,7 @@ export function Composer({ onOptions }: { onOptions: () => void }): JSX.Element 
             addFiles(event.clipboardData.files);
           }}
           onKeyDown={(event) => {
-            if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+            if (!isKey(event, "Enter") || event.shiftKey) return;
             event.preventDefault();
             ask();
           }}
@@ -145,7 +146,7 @@ export function Composer({ onOptions }: { onOptions: () => void }): JSX.Element 
 
 /** Questions that wait for the answer before them. */
 function Queue(): JSX.Element | null {
-  const { chat, t } = useUi();
+  const { chat, t, focusQuestion } = useUi();
   const { queue, queuePaused, following, loaded } = chat.state;
   if (queue.length === 0) return null;
   const paused = queuePaused && following === null && loaded;
@@ -162,7 +163,14 @@ function Queue(): JSX.Element | null {
               {question}
             </span>
             {paused && (
-              <button type="button" class="small" onClick={() => void chat.askQueued(id)}>
+              <button
+                type="button"
+                class="small"
+                onClick={() => {
+                  void chat.askQueued(id);
+                  focusQuestion();
+                }}
+              >
                 {t("ask_now")}
               </button>
             )}

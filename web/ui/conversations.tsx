@@ -2,29 +2,39 @@ import type { ComponentChildren, JSX } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { ConversationSummary } from "../core/api";
 import { exportConversation } from "./export";
+import { firstIn } from "./focus";
 import { Icon, IconButton } from "./icons";
+import { isKey } from "./keys";
 import { useStore, useUi } from "./ui";
 
 interface Props {
   open: boolean;
+  /** It lies hidden until it is opened. */
+  inert: boolean;
   onClose: () => void;
+  /** A conversation was chosen. */
+  onChosen: () => void;
   onSettings: () => void;
 }
 
 /** The list beside the chat; where there is little room it lies over it while `open`. */
-export function Conversations({ open, onClose, onSettings }: Props): JSX.Element {
+export function Conversations({ open, inert, onClose, onChosen, onSettings }: Props): JSX.Element {
   const { chat, history, t, focusQuestion } = useUi();
   const { conversationId, status } = chat.state;
   const { conversations, words, found, deleted } = useStore(history);
   const shown = found ?? conversations;
   const show = (id: string | null): void => {
     void chat.open(id);
-    onClose();
+    onChosen();
     focusQuestion();
   };
+  const list = useRef<HTMLElement>(null);
+  useLayoutEffect(() => {
+    if (open) firstIn(list.current)?.focus();
+  }, [open]);
   return (
-    <div class="side-frame" {...(open && { role: "dialog", "aria-modal": true, "aria-label": t("conversations") })}>
-      <nav id="conversations" class={open ? "side side-open" : "side"} part="conversations" aria-label={t("conversations")}>
+    <div class="side-frame" inert={inert} {...(open && { role: "dialog", "aria-modal": true, "aria-label": t("conversations") })}>
+      <nav ref={list} id="conversations" class={open ? "side side-open" : "side"} part="conversations" aria-label={t("conversations")}>
         <div class="side-head">
           <span class="brand">
             <Mark />
@@ -46,7 +56,7 @@ export function Conversations({ open, onClose, onSettings }: Props): JSX.Element
             placeholder={t("search")}
             onInput={(event) => history.search(event.currentTarget.value)}
             onKeyDown={(event) => {
-              if (event.key !== "Escape" || words === "") return;
+              if (!isKey(event, "Escape") || words === "") return;
               event.preventDefault();
               history.search("");
             }}
@@ -98,7 +108,7 @@ interface EntryProps {
 }
 
 function Entry({ one, current, onOpen }: EntryProps): JSX.Element {
-  const { api, chat, history, t, focusQuestion } = useUi();
+  const { api, chat, history, t } = useUi();
   const [renaming, setRenaming] = useState(false);
   const [menu, setMenu] = useState(false);
   const id = one.conversation_id;
@@ -119,13 +129,12 @@ function Entry({ one, current, onOpen }: EntryProps): JSX.Element {
   const remove = async (): Promise<void> => {
     if (!(await history.remove(one))) return;
     if (current) await chat.open(null);
-    focusQuestion();
   };
   return (
     <li
       class={current ? "conversation current" : "conversation"}
       onKeyDown={(event) => {
-        if (event.key !== "Escape" || !menu) return;
+        if (!isKey(event, "Escape") || !menu) return;
         event.preventDefault();
         setMenu(false);
       }}
@@ -221,7 +230,9 @@ function Rename({ title, onDone }: { title: string; onDone: (title: string | nul
         defaultValue={title}
         maxLength={200}
         onKeyDown={(event) => {
-          if (event.key !== "Escape") return;
+          // The form would be sent by the Enter of an input method too.
+          if (event.key === "Enter" && !isKey(event, "Enter")) event.preventDefault();
+          if (!isKey(event, "Escape")) return;
           event.preventDefault();
           onDone(null);
         }}

@@ -6,6 +6,7 @@ import type { SourceFields } from "../core/events";
 import { paintDocument } from "../core/markdown/document";
 import { excerpt, withoutFrontMatter } from "../core/markdown/excerpt";
 import { Icon, IconButton } from "./icons";
+import { isKey } from "./keys";
 import { labelsOf } from "./painter";
 import { PdfPages } from "./pdf-pages";
 import { pageOf } from "./sources";
@@ -27,13 +28,9 @@ interface PanelProps {
 /** A source beside the conversation, at its place: PDF as pages, the rest as text, the passage marked. */
 export function Panel({ shown, covers, onClose }: PanelProps): JSX.Element {
   const { t } = useUi();
-  const { source, from } = shown;
+  const { source } = shown;
   const panel = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => panel.current?.focus({ preventScroll: true }), [source]);
-  const close = (): void => {
-    onClose();
-    from.focus();
-  };
   return (
     <div
       ref={panel}
@@ -44,9 +41,9 @@ export function Panel({ shown, covers, onClose }: PanelProps): JSX.Element {
       tabIndex={-1}
       aria-label={t("source_panel", { title: source.title || source.uri })}
       onKeyDown={(event) => {
-        if (event.key !== "Escape" || event.defaultPrevented) return;
+        if (!isKey(event, "Escape") || event.defaultPrevented) return;
         event.preventDefault();
-        close();
+        onClose();
       }}
     >
       <div class="panel-head">
@@ -58,7 +55,7 @@ export function Panel({ shown, covers, onClose }: PanelProps): JSX.Element {
             {source.page_start !== undefined && ` · ${pageOf(source, t) ?? ""}`}
           </p>
         </div>
-        <IconButton icon="close" name={t("close_source")} onClick={close} />
+        <IconButton icon="close" name={t("close_source")} onClick={onClose} />
       </div>
       <SourceView key={source.source_id} shown={shown} />
     </div>
@@ -176,7 +173,7 @@ function Text({ document, shown, changed }: TextProps): JSX.Element {
     <div ref={body} class="panel-body" tabIndex={0} role="group" aria-label={t("source_text")}>
       {!isBeginning && <p class="quiet">{t("text_before")}</p>}
       {markdown ? (
-        <div class={`prose document ${document.format === "markdown" ? "" : "lines-kept"}`} dir="auto">
+        <div class={`prose document ${document.format === "markdown" ? "" : "lines-kept"}`}>
           <div ref={words} class="blocks" />
         </div>
       ) : (

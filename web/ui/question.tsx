@@ -1,7 +1,8 @@
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { textOf, type UserMessage } from "../core/api";
 import { IconButton } from "./icons";
+import { isKey } from "./keys";
 import { useUi } from "./ui";
 import { Versions } from "./versions";
 
@@ -18,10 +19,11 @@ export function Question({ message, versions }: Props): JSX.Element {
   const busy = chat.state.following !== null;
   const text = textOf(message.content);
 
-  const close = (): void => {
-    setEditing(false);
-    requestAnimationFrame(() => pencil.current?.querySelector("button")?.focus());
-  };
+  const edited = useRef(false);
+  useLayoutEffect(() => {
+    if (edited.current && !editing) pencil.current?.querySelector("button")?.focus();
+    edited.current = editing;
+  }, [editing]);
 
   return (
     <article class={editing ? "turn question editing" : "turn question"} part="question">
@@ -30,7 +32,7 @@ export function Question({ message, versions }: Props): JSX.Element {
         <Editor
           text={text}
           busy={busy}
-          onCancel={close}
+          onCancel={() => setEditing(false)}
           onAsk={(words) => {
             setEditing(false);
             void chat.edit(message, words);
@@ -68,7 +70,7 @@ function Editor({ text, busy, onCancel, onAsk }: EditorProps): JSX.Element {
   const { t } = useUi();
   const [words, setWords] = useState(text);
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     field.current?.focus();
     field.current?.setSelectionRange(text.length, text.length);
   }, []);
@@ -92,10 +94,10 @@ function Editor({ text, busy, onCancel, onAsk }: EditorProps): JSX.Element {
         value={words}
         onInput={(event) => setWords(event.currentTarget.value)}
         onKeyDown={(event) => {
-          if (event.key === "Escape") {
+          if (isKey(event, "Escape")) {
             event.preventDefault();
             onCancel();
-          } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+          } else if (isKey(event, "Enter") && !event.shiftKey) {
             event.preventDefault();
             ask();
           }

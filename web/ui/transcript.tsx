@@ -17,13 +17,17 @@ export function Transcript(): JSX.Element {
   const { state } = chat;
   const scroller = useRef<HTMLElement>(null);
   const following = useRef(true);
+  const top = useRef(0);
   const [away, setAway] = useState(false);
   const question = path.findLast((message) => message.role === "user")?.message_id;
 
   const look = (): void => {
     if (!scroller.current) return;
     const { scrollHeight, scrollTop, clientHeight } = scroller.current;
-    following.current = scrollHeight - scrollTop - clientHeight < AT_END_PX;
+    // Who has not scrolled up has not left the end: it has moved, and is followed at the next turn.
+    const isAtEnd = scrollHeight - scrollTop - clientHeight < AT_END_PX;
+    following.current = isAtEnd || (following.current && scrollTop >= top.current);
+    top.current = scrollTop;
     setAway(!following.current);
   };
   const toEnd = (): void => {

@@ -38,5 +38,5 @@ function Statement({ text }: { text: string }): JSX.Element {
     painter.show({ content: text, citations: [], sources: [] }, true);
     return () => painter.close();
   }, [text, ui.language]);
-  return <div ref={target} class="prose statement" dir="auto" />;
+  return <div ref={target} class="prose statement" />;
 }

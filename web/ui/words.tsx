@@ -42,7 +42,7 @@ export function Words({ run, onWhole }: { run: Snapshot; onWhole: () => void }):
     });
   }, [run, ui.language]);
 
-  return <div ref={target} class="prose words" part="words" dir="auto" />;
+  return <div ref={target} class="prose words" part="words" />;
 }
 
 /** The model's thinking, in a fold that opens itself for nobody. */
@@ -79,7 +79,7 @@ export function Reasoning({ run }: { run: Snapshot }): JSX.Element {
         <span class="fold-name">{thinking ? t("thinking") : t("reasoning")}</span>
         {thinking && <Waited since={run.created} />}
       </summary>
-      <div ref={target} class="prose reasoning" dir="auto" />
+      <div ref={target} class="prose reasoning" />
     </details>
   );
 }

@@ -28,7 +28,7 @@ def is_safe_address(address: str) -> bool:
 
 
 def render(markdown: str, citations: Iterable[CitationState], cite: Callable[[CitationState], str]) -> str:
-    """HTML, with what `cite` gives (HTML too) behind each citation's statement."""
+    """HTML, each block in its own direction, with what `cite` gives (HTML too) behind each citation's statement."""
     if len(markdown) > MAX_CHARACTERS:
         return f"<pre>{escape(markdown)}</pre>"
     sign = next((sign for sign in _SIGNS if sign not in markdown), _SIGNS[-1])
@@ -51,6 +51,8 @@ def render(markdown: str, citations: Iterable[CitationState], cite: Callable[[Ci
         elif token.tag in ("h1", "h2", "h3", "h4", "h5", "h6"):
             token.tag = f"h{min(6, int(token.tag[1]) + _HEADING_SHIFT)}"
         token.attrs.pop("style", None)  # of a table's cell; the policy allows none
+        if token.level == 0 and token.nesting == 1:
+            token.attrSet("dir", "auto")
     html: str = _parser.renderer.render(tokens, _parser.options, {})
     return html
 

@@ -33,6 +33,7 @@ summary{padding:.2rem 0}pre,blockquote{margin-inline:0;padding-inline:.75rem;bor
 textarea{box-sizing:border-box;width:100%;min-height:5rem;font:inherit}
 button,select{font:inherit;min-height:2rem;margin:.2rem 0;padding-inline:.75rem}
 pre{overflow:auto}.asked,.text{white-space:pre-wrap}
+p,.asked,.text{unicode-bidi:plaintext}th,td{text-align:start}
 table{border-collapse:collapse}td,th{border:1px solid;padding:.2rem .5rem}
 """
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -181,7 +182,7 @@ def _answer(message: StoredMessage, head: ConversationHead, messages: Sequence[S
         address = _address(source, snapshot.run_id, citation.page)
         return f' <a href="{address}" title="{name}" aria-label="{name}">[{source.n}]</a>'
 
-    parts.append(f'<div dir="auto">{render(answer.content, answer.citations, cite)}</div>')
+    parts.append(f"<div>{render(answer.content, answer.citations, cite)}</div>")
     if (ending := ending_of(snapshot)) is not None:
         parts.append(f'<p role="status">{escape(ending)}</p>')
     if answer.sources:

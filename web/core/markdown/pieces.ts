@@ -48,12 +48,12 @@ export class Drawing {
     private headingLevel: number,
   ) {}
 
-  /** The block as one element. `open`: its last leaf may still grow. */
+  /** The block as one element, in the direction of its own words. `open`: its last leaf may still grow. */
   draw(tokens: readonly Token[], open: boolean): ElementPiece {
     const lastLeaf = open ? leafAtEnd(tokens) : undefined;
     const [piece] = this.nest(tokens, lastLeaf);
     const block = typeof piece === "object" && "tag" in piece ? piece : element("p", {}, []);
-    return withBehind(block, [...this.released(), ...this.placement.behind.map((mark) => ({ mark }))]);
+    return withBehind(inOwnDirection(block), [...this.released(), ...this.placement.behind.map((mark) => ({ mark }))]);
   }
 
   private nest(tokens: readonly Token[], lastLeaf?: Token): Piece[] {
@@ -211,6 +211,11 @@ function isFirstOfItem(tokens: readonly Token[], i: number): boolean {
 
 function element(tag: string, attributes: Record<string, string>, children: readonly Piece[]): ElementPiece {
   return { tag, attributes, children };
+}
+
+/** Code, whose element the page sets from left to right, keeps that. */
+function inOwnDirection({ tag, attributes, children }: ElementPiece): ElementPiece {
+  return element(tag, attributes.class === "code" ? attributes : { ...attributes, dir: "auto" }, children);
 }
 
 /** Adds to `siblings`; words that follow words are one text. */

@@ -6,7 +6,7 @@ import corpus from "./hostile.md?raw";
 const HARMLESS =
   "a blockquote br code div em h3 h4 h5 h6 hr input li ol p pre s span strong table tbody td th thead tr ul".split(" ");
 const ATTRIBUTES =
-  "aria-label checked class disabled href referrerpolicy rel role scope start tabindex target title type".split(" ");
+  "aria-label checked class dir disabled href referrerpolicy rel role scope start tabindex target title type".split(" ");
 
 describe("hostile Markdown", () => {
   it("makes no element that loads or runs something and no link elsewhere than it may, at any moment", { timeout: 20_000 }, () => {

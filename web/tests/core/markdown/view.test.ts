@@ -56,6 +56,14 @@ describe("Markdown", () => {
     );
   });
 
+  it("gives each block the direction of its own words, and code none", () => {
+    const { target, view } = shown();
+    view.update("Hello.\n\n- a\n  - b\n\n> c\n\n```\nd\n```\n\n|e|\n|-|\n|f|\n", true);
+    const directed = [...target.querySelectorAll("[dir]")].map((node) => [node.localName, node.getAttribute("dir")]);
+    expect(directed).toEqual(["p", "ul", "blockquote", "div"].map((name) => [name, "auto"]));
+    expect(target.querySelector(".code")?.hasAttribute("dir")).toBe(false);
+  });
+
   it("has tables that can be scrolled, with their alignment", () => {
     expect(painted("|a|b|\n|:-|-:|\n|1|2|")).toBe(
       '<div class="scroll" role="group" aria-label="Table" tabindex="0"><table>' +
