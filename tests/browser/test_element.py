@@ -161,24 +161,68 @@ async def test_its_attributes_say_where_a_persons_own_settings_begin(shop: tuple
     await expect(page.locator(".app")).to_have_attribute("lang", "es")
 
 
-async def test_it_can_be_taken_out_and_put_back(shop: tuple[Watched, Page], stage: Stage) -> None:
+@pytest.mark.parametrize("named", [False, True])
+async def test_it_can_be_taken_out_and_put_back(shop: tuple[Watched, Page], stage: Stage, named: bool) -> None:
+    """It goes on with its conversation, or the one that it is told meanwhile, and with its answer in the making."""
     _, page = shop
     await ask(page, "One")
     stage.say("Half")
     await expect(page.locator(".answer .words")).to_have_text("Half")
     await page.evaluate(
-        """() => {
+        """named => {
             const chat = document.querySelector("millstream-chat");
             const id = chat.conversationId;
+            if (named) chat.open(null);
             chat.remove();
-            chat.setAttribute("conversation", id);
+            if (named) chat.setAttribute("conversation", id);
             document.body.append(chat);
-        }"""
+        }""",
+        named,
     )
     stage.say(" and half.")
     stage.end()
     await expect(page.locator(".answer .words")).to_have_text("Half and half.")
     await expect(page.locator(".answer .words")).to_have_count(1)
+
+
+async def test_it_asks_nothing_more_once_it_is_taken_out(shop: tuple[Watched, Page]) -> None:
+    visit, page = shop
+    visit.expected = ("net::ERR_FAILED",)
+    await page.clock.install()
+    asked: list[str] = []
+
+    async def fail(route: Any) -> None:
+        asked.append(route.request.url)
+        await route.abort()
+
+    await page.route("**/api/status", fail)
+    await page.evaluate("document.querySelector('millstream-chat').endpoint = '/chat/?'")
+    await expect(page.get_by_label("Your question")).to_be_visible()
+    while not asked:
+        await page.wait_for_event("requestfailed")
+    async with page.expect_event("requestfailed"):
+        await page.clock.run_for(5_000)
+    await page.evaluate("document.querySelector('millstream-chat').remove()")
+    before = len(asked)
+    await page.clock.run_for(60_000)
+    await page.evaluate("fetch('/shop.css').then((css) => css.text())")  # whatever was asked before it has been heard of
+    assert len(asked) == before
+
+
+async def test_another_endpoint_begins_anew_there(shop: tuple[Watched, Page], stage: Stage) -> None:
+    _, page = shop
+    await ask(page, "One")
+    stage.say("Done.")
+    stage.end()
+    await until_done(page)
+    await page.evaluate("document.querySelector('millstream-chat').setAttribute('endpoint', '/chat/../chat/')")
+    await expect(page.locator(".answer")).to_have_count(0)
+    async with page.expect_request("**/api/runs") as asked:
+        await ask(page, "Two")
+    assert (await asked.value).method == "POST"
+    stage.say("Again.")
+    stage.end()
+    await until_done(page)
 
 
 ELSEWHERE = """<!doctype html>

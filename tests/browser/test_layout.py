@@ -232,8 +232,7 @@ async def test_each_paragraph_of_a_mixed_answer_runs_in_its_own_direction(page: 
 
 
 async def test_each_line_of_a_question_runs_in_its_own_direction(page: Page, stage: Stage) -> None:
-    await ask(page, "A line that is a good deal longer.")
-    await page.locator(".bubble").evaluate("it => { it.firstChild.data += '\\nنص' }")
+    await ask(page, "A line that is a good deal longer.\nنص")
     gap = await page.locator(".bubble").evaluate(
         """bubble => {
             const line = document.createRange();

@@ -193,6 +193,15 @@ async def test_a_wait_that_is_long_is_said_to_be(page: Page, stage: Stage) -> No
     await expect(page.locator(".waiting")).to_have_count(0)
 
 
+async def test_a_number_beyond_its_bounds_becomes_the_nearest_that_may_be(page: Page) -> None:
+    await page.get_by_role("button", name="Settings of this conversation").click()
+    amount = page.get_by_label("Sources at most")
+    for typed, kept in (("99", "50"), ("0", "1"), ("7", "7")):
+        await amount.fill(typed)
+        await amount.press("Tab")
+        await expect(amount).to_have_value(kept)
+
+
 async def test_what_a_conversation_is_to_be_answered_with_is_sent_and_kept(page: Page, stage: Stage) -> None:
     await page.get_by_role("button", name="Settings of this conversation").click()
     await page.get_by_label("Sources at most").press_sequentially("3")

@@ -64,6 +64,7 @@ const RUN_PLACE = "run-";
 export class Chat extends Store<ChatState> {
   private readonly follower: Follower;
   private readonly painted = new Map<string, () => number>();
+  private cancelStatus: () => void = () => undefined;
   private readonly closing = new AbortController();
   /** What was asked last, until the server is known to have it. */
   private sending: RunRequest | null = null;
@@ -131,6 +132,7 @@ export class Chat extends Store<ChatState> {
   }
 
   async loadStatus(): Promise<void> {
+    this.cancelStatus();
     try {
       const status = await this.api.status();
       this.set({ status });
@@ -141,7 +143,9 @@ export class Chat extends Store<ChatState> {
         return;
       }
     }
-    this.surroundings.after(INDEXING_POLL_MS, () => void this.loadStatus());
+    if (this.closing.signal.aborted) return;
+    this.cancelStatus();
+    this.cancelStatus = this.surroundings.after(INDEXING_POLL_MS, () => void this.loadStatus());
   }
 
   /** Shows what a place of the address names, or an empty page for null, and follows its answer if one is being made. */
@@ -198,7 +202,7 @@ export class Chat extends Store<ChatState> {
     if (this.state.following !== null || question === undefined) return;
     const runId = randomId();
     this.point(question, `answer-${runId}`);
-    const request = { run_id: runId, ...this.place(question), ...requestOf(this.state.options) };
+    const request = { run_id: runId, ...this.place(question), ...requestOf(this.state.options, this.state.status?.options) };
     await this.run(request, [pendingAnswer(runId, question)], null);
   }
 
@@ -208,7 +212,7 @@ export class Chat extends Store<ChatState> {
     if (this.state.following !== null || question === undefined) return;
     const runId = randomId();
     this.point(question, `answer-${runId}`);
-    const request = { run_id: runId, continues: answer.run.run_id, ...requestOf(this.state.options) };
+    const request = { run_id: runId, continues: answer.run.run_id, ...requestOf(this.state.options, this.state.status?.options) };
     await this.run(request, [pendingAnswer(runId, question)], null);
   }
 
@@ -303,6 +307,7 @@ export class Chat extends Store<ChatState> {
   /** Ends all reading; the run goes on. */
   close(): void {
     this.closing.abort(new DOMException("The page is gone.", "AbortError"));
+    this.cancelStatus();
     this.follower.leave();
   }
 
@@ -377,7 +382,7 @@ export class Chat extends Store<ChatState> {
   private async askAfter(
     parent: string | undefined,
     question: string,
-    extra: Pick<RunRequest, "answer" | "options"> = requestOf(this.state.options),
+    extra: Pick<RunRequest, "answer" | "options"> = requestOf(this.state.options, this.state.status?.options),
     runId = randomId(),
   ): Promise<void> {
     const asked = pendingQuestion(runId, question, parent);

@@ -33,12 +33,14 @@ interface Life {
 
 /** `<millstream-chat endpoint="…">`; its attributes, properties and events are described in its type. */
 export class MillstreamChat extends HTMLElement implements MillstreamChatElement {
-  static readonly observedAttributes = ["theme", "lang", "words", "announce", "layout"];
+  static readonly observedAttributes = ["endpoint", "conversation", "theme", "lang", "words", "announce", "layout"];
 
   headers: Readonly<Record<string, string>> = {};
   private readonly root = this.attachShadow({ mode: "open" });
   private tongue: Tongue = ENGLISH;
   private life: Life | null = null;
+  /** What was shown when the element was taken out of a page: it may only be on its way to another place. */
+  private left: string | null = null;
 
   constructor() {
     super();
@@ -72,8 +74,8 @@ export class MillstreamChat extends HTMLElement implements MillstreamChatElement
   connectedCallback(): void {
     const end = new AbortController();
     const api = new Api(baseOf(this.endpoint), undefined, () => this.headers);
-    const keep = browserKeep();
-    const settings = new Settings(keep, this.suggested());
+    const keep = browserKeep(baseOf(this.endpoint));
+    const settings = new Settings(browserKeep(), this.suggested());
     const chat: Chat = new Chat(
       api,
       browser,
@@ -114,20 +116,27 @@ export class MillstreamChat extends HTMLElement implements MillstreamChatElement
     void this.applySettings();
     void chat.loadStatus();
     void history.load();
-    void chat.open(this.isPage ? placeOfAddress() : this.getAttribute("conversation"));
+    void chat.open(this.isPage ? placeOfAddress() : (this.left ?? this.getAttribute("conversation")));
   }
 
   disconnectedCallback(): void {
     const { life } = this;
     if (!life) return;
     this.life = null;
+    this.left = life.chat.state.conversationId;
     life.end.abort();
     life.chat.close();
     render(null, life.frame);
     this.root.replaceChildren();
   }
 
-  attributeChangedCallback(): void {
+  attributeChangedCallback(name: string, old: string | null, now: string | null): void {
+    if (name === "conversation") this.left = null;
+    if (name === "endpoint" && this.life && old !== now) {
+      this.disconnectedCallback();
+      this.left = null;
+      this.connectedCallback();
+    }
     this.life?.settings.suggest(this.suggested());
   }
 

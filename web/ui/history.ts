@@ -51,7 +51,7 @@ export class History extends Store<HistoryState> {
   async rename(id: string, title: string): Promise<void> {
     await this.attempt(async () => {
       await this.api.rename(id, title);
-      await this.load();
+      await this.reload();
     });
   }
 
@@ -78,8 +78,19 @@ export class History extends Store<HistoryState> {
     this.set({ deleted: null });
     await this.attempt(async () => {
       await this.api.restore(deleted.conversation_id);
-      await this.load();
+      await this.reload();
     });
+  }
+
+  /** The list, and what was found in it. */
+  private async reload(): Promise<void> {
+    await this.load();
+    const words = this.state.words.trim();
+    if (words === "") return;
+    this.cancelSearch();
+    const abort = new AbortController();
+    this.cancelSearch = () => abort.abort();
+    await this.find(words, abort.signal);
   }
 
   private async find(words: string, signal: AbortSignal): Promise<void> {

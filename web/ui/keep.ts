@@ -6,24 +6,29 @@ export interface Keep {
 
 const PREFIX = "millstream.";
 
-/** Local storage; where the browser refuses it, values last as long as the page. */
-export function browserKeep(): Keep {
-  const here = new Map<string, unknown>();
+/**
+ * Local storage; where the browser refuses it, values last as long as the page. `server` keeps apart what belongs to
+ * one server: its base address, "" for that of the page.
+ */
+export function browserKeep(server = ""): Keep {
+  const refused = new Map<string, unknown>();
+  const keyOf = (name: string): string => PREFIX + name + (server && ` ${server}`);
   return {
     read(name) {
-      if (here.has(name)) return here.get(name);
+      if (refused.has(name)) return refused.get(name);
       try {
-        return JSON.parse(localStorage.getItem(PREFIX + name) ?? "null") as unknown;
+        // Always what is stored: another tab may have written it.
+        return JSON.parse(localStorage.getItem(keyOf(name)) ?? "null") as unknown;
       } catch {
         return null;
       }
     },
     write(name, value) {
-      here.set(name, value);
       try {
-        localStorage.setItem(PREFIX + name, JSON.stringify(value));
+        localStorage.setItem(keyOf(name), JSON.stringify(value));
+        refused.delete(name);
       } catch {
-        return;
+        refused.set(name, value);
       }
     },
   };

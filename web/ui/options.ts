@@ -1,4 +1,4 @@
-import type { RunRequest } from "../core/api";
+import type { RunRequest, ServerStatus } from "../core/api";
 import type { Keep } from "./keep";
 
 export type Effort = "minimal" | "low" | "medium" | "high";
@@ -14,14 +14,22 @@ export interface Options {
 
 export const EFFORTS: readonly Effort[] = ["minimal", "low", "medium", "high"];
 
-/** The part of a request that these options make. */
-export function requestOf({ answer, sources, temperature, effort }: Options): Pick<RunRequest, "answer" | "options"> {
+/** The part of a request that these options make. What was kept may be beyond what the operator allows by now. */
+export function requestOf(
+  { answer, sources, temperature, effort }: Options,
+  bounds?: ServerStatus["options"],
+): Pick<RunRequest, "answer" | "options"> {
   const options = {
-    ...(sources !== undefined && { sources }),
-    ...(temperature !== undefined && { temperature }),
-    ...(effort !== undefined && { reasoning_effort: effort }),
+    ...(sources !== undefined && { sources: nearest(sources, bounds?.sources) }),
+    ...(temperature !== undefined && { temperature: nearest(temperature, bounds?.temperature) }),
+    ...(effort !== undefined && bounds?.efforts.includes(effort) !== false && { reasoning_effort: effort }),
   };
   return { ...(answer !== undefined && { answer }), ...(Object.keys(options).length > 0 && { options }) };
+}
+
+/** `value`, or the bound that it is beyond. */
+export function nearest(value: number, bounds: readonly [number, number] = [-Infinity, Infinity]): number {
+  return Math.min(bounds[1], Math.max(bounds[0], value));
 }
 
 /** What is kept for a conversation while it is out of sight. */

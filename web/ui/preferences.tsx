@@ -1,7 +1,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { IconButton } from "./icons";
-import { EFFORTS, type Effort, type Options } from "./options";
+import { EFFORTS, nearest, type Effort, type Options } from "./options";
 import type { SettingsState } from "./settings";
 import { type Key, LANGUAGES } from "./strings";
 import { useStore, useUi } from "./ui";
@@ -171,6 +171,12 @@ function Amount({ name, value, bounds: [least, most], step, onChange }: AmountPr
       onInput={(event) => {
         const { valueAsNumber, validity } = event.currentTarget;
         if (validity.valid) onChange(Number.isNaN(valueAsNumber) ? undefined : valueAsNumber);
+      }}
+      onChange={(event) => {
+        const { valueAsNumber, validity } = event.currentTarget;
+        if (!validity.rangeOverflow && !validity.rangeUnderflow) return;
+        event.currentTarget.valueAsNumber = nearest(valueAsNumber, [least, most]);
+        onChange(event.currentTarget.valueAsNumber);
       }}
     />
   );

@@ -21,13 +21,15 @@ const CHOICES = {
   theme: ["auto", "light", "dark"],
 } as const;
 
+const DEFAULTS: SettingsState = { painting: "smooth", announcing: "paragraphs", theme: "auto", language: "auto" };
+
 /** A person's own settings. They start from what the element's attributes say and outlive the page once changed. */
 export class Settings extends Store<SettingsState> {
   constructor(
     private readonly keep: Keep,
     defaults: Partial<SettingsState> = {},
   ) {
-    super({ painting: "smooth", announcing: "paragraphs", theme: "auto", language: "auto", ...defaults, ...kept(keep) });
+    super({ ...DEFAULTS, ...defaults, ...kept(keep) });
   }
 
   change(change: Partial<SettingsState>): void {
@@ -37,7 +39,7 @@ export class Settings extends Store<SettingsState> {
 
   /** The element's attributes changed: what the person chose stays. */
   suggest(defaults: Partial<SettingsState>): void {
-    this.set({ ...defaults, ...kept(this.keep) });
+    this.set({ ...DEFAULTS, ...defaults, ...kept(this.keep) });
   }
 }
 

@@ -31,6 +31,15 @@ describe("what is kept for a conversation", () => {
 });
 
 describe("options", () => {
+  it("are brought within what the operator allows by now", () => {
+    const bounds = { sources: [1, 8], temperature: [0, 1], efforts: ["low"] } as const;
+    const asked = requestOf({ sources: 80, temperature: 1.5, effort: "high" }, structuredClone(bounds) as never);
+    expect(asked).toEqual({ options: { sources: 8, temperature: 1 } });
+    expect(requestOf({ sources: 3, effort: "low" }, structuredClone(bounds) as never)).toEqual({
+      options: { sources: 3, reasoning_effort: "low" },
+    });
+  });
+
   it("are sent under the server's names, and only those that were chosen", () => {
     expect(requestOf({})).toEqual({});
     expect(requestOf({ answer: "chat", effort: "low", temperature: 0 })).toEqual({
