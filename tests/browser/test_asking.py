@@ -99,6 +99,7 @@ async def test_streaming_can_be_switched_off_and_stays_off(page: Page, stage: St
     body = (await asked.value).post_data_json
     assert body is not None
     assert body["stream"] is False
+    await expect(page.locator(".waiting")).to_contain_text("Waiting for the model")
     stage.cite(HANDBOOK)
     stage.say("The mill ", "stream [1].")
     stage.end()

@@ -52,7 +52,7 @@ export function Answer({ message, versions, last }: Props): JSX.Element {
       <Steps run={run} unfolded={running && wordless} />
       {made.reasoning !== undefined && <Reasoning run={run} />}
       {made.sources.length > 0 && <Sources sources={made.sources} />}
-      {waits && <Waiting since={run.created} />}
+      {waits && <Waiting since={run.created || (painting === "whole" ? message.created : 0)} />}
       {quoted && (
         <p class="quoted">
           <Icon name="quote" />
@@ -82,7 +82,10 @@ export function Answer({ message, versions, last }: Props): JSX.Element {
   );
 }
 
-/** Nothing is to be seen yet: how long that has been, and whether it is the network or the model that one waits for. */
+/**
+ * Nothing is to be seen yet: how long that has been, and whether it is the network or the model that one waits for. Of an
+ * answer that is to come whole the server says nothing before.
+ */
 function Waiting({ since }: { since: number }): JSX.Element {
   const { t } = useUi();
   return (
