@@ -94,6 +94,14 @@ async def test_a_file_that_cannot_be_read_says_why_by_its_name(browser: Browser,
         await expect(failed.get_by_role("alert")).not_to_be_empty()
 
 
+async def test_a_file_of_which_a_part_cannot_be_read_says_so(browser: Browser, tmp_path: Path) -> None:
+    async with serving(new_millstream(tmp_path)) as port, watched(browser, port) as visit:
+        page = await visit.open(f"http://127.0.0.1:{port}/")
+        lines = ['{"mill": "The wheel turns."}', "{", '{"weir": "The weir holds."}']
+        await page.evaluate(DROP, ["drop", "mill.jsonl", "\n".join(lines)])
+        await expect(page.locator(".file.ready").get_by_role("status")).to_contain_text("1 of its 3 lines")
+
+
 async def test_a_file_that_is_too_large_is_refused_by_its_name(browser: Browser, tmp_path: Path) -> None:
     async with serving(new_millstream(tmp_path, upload_mb=1)) as port, watched(browser, port) as visit:
         visit.expected = ("413",)

@@ -205,7 +205,7 @@ async def test_it_asks_nothing_more_once_it_is_taken_out(shop: tuple[Watched, Pa
     await page.evaluate("document.querySelector('millstream-chat').remove()")
     before = len(asked)
     await page.clock.run_for(60_000)
-    await page.evaluate("fetch('/shop.css').then((css) => css.text())")  # whatever was asked before it has been heard of
+    await page.evaluate("fetch('/shop.css').then((css) => css.text())")  # what was asked before it has been heard of
     assert len(asked) == before
 
 

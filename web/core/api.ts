@@ -113,6 +113,8 @@ export interface StoredDocument {
   format?: string;
   pages?: number;
   reason?: string;
+  /** What of the file could not be read. */
+  remark?: string;
 }
 
 /** A part of a document's text. All offsets are code points of the whole text. */

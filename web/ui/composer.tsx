@@ -215,7 +215,12 @@ function FileState({ file }: { file: Upload }): JSX.Element {
         </span>
       );
     case "ready":
-      return <span class="file-state">{t("file_ready")}</span>;
+      return (
+        <span class="file-state">
+          {t("file_ready")}
+          {file.remark !== undefined && <span role="status"> {file.remark}</span>}
+        </span>
+      );
     case "failed":
       return (
         <span class="file-state" role="alert">

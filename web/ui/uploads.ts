@@ -10,6 +10,8 @@ export interface Upload {
   /** Of the sending, 0 to 1. */
   sent: number;
   reason?: string;
+  /** What of it could not be read. */
+  remark?: string;
 }
 
 /** At this many at a time the rest of the page stays quick. */
@@ -63,8 +65,9 @@ export class Uploads extends Store<{ files: readonly Upload[] }> {
     try {
       const onProgress = (sent: number): void => this.put(id, { sent, state: sent < 1 ? "sending" : "reading" });
       const document = await this.api.upload(file, onProgress, abort.signal);
+      const { remark } = document;
       if (document.state === "failed") this.put(id, { state: "failed", reason: document.reason ?? "" });
-      else this.put(id, { state: document.state === "ready" ? "ready" : "reading" });
+      else this.put(id, { state: document.state === "ready" ? "ready" : "reading", ...(remark && { remark }) });
       this.changed();
     } catch (error) {
       this.put(id, { state: "failed", reason: sentence(error) });
