@@ -193,13 +193,22 @@ async def test_a_wait_that_is_long_is_said_to_be(page: Page, stage: Stage) -> No
     await expect(page.locator(".waiting")).to_have_count(0)
 
 
-async def test_a_number_beyond_its_bounds_becomes_the_nearest_that_may_be(page: Page) -> None:
+async def test_a_number_beyond_its_bounds_becomes_the_nearest_that_may_be(page: Page, stage: Stage) -> None:
     await page.get_by_role("button", name="Settings of this conversation").click()
     amount = page.get_by_label("Sources at most")
     for typed, kept in (("99", "50"), ("0", "1"), ("7", "7")):
         await amount.fill(typed)
         await amount.press("Tab")
         await expect(amount).to_have_value(kept)
+    await amount.fill("")
+    await amount.press_sequentially("99")
+    await page.keyboard.press("Escape")  # which closes it as it is
+    async with page.expect_request("**/api/runs") as asked:
+        await ask(page, "Why?")
+    body = (await asked.value).post_data_json
+    assert body is not None
+    assert body["options"] == {"sources": 50}
+    stage.end()
 
 
 async def test_what_a_conversation_is_to_be_answered_with_is_sent_and_kept(page: Page, stage: Stage) -> None:
