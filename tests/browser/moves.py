@@ -5,6 +5,8 @@ from typing import Any
 
 from playwright.async_api import Locator, Page, expect
 
+from .stage import Stage
+
 AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
 
 
@@ -19,6 +21,15 @@ async def set_to(page: Page, setting: str, choice: str) -> None:
     await page.get_by_label(setting).select_option(choice)
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+async def answered(page: Page, stage: Stage, *questions: str) -> None:
+    """Asks them one after the other, and each is answered in its turn."""
+    for question in questions:
+        await ask(page, question)
+        stage.say(f"Answer {question}.")
+        stage.end()
+        await until_done(page)
 
 
 def last_answer(page: Page) -> Locator:

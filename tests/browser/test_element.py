@@ -1,5 +1,6 @@
 """The element in somebody else's page."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from .conftest import Watched, watched
-from .moves import ask, last_answer, until_done, violations
+from .moves import answered, ask, last_answer, until_done, violations
 from .pdfs import pdf_of
 from .stage import HANDBOOK, Stage, new_millstream, serving
 
@@ -185,6 +186,30 @@ async def test_it_can_be_taken_out_and_put_back(shop: tuple[Watched, Page], stag
     await expect(page.locator(".answer .words")).to_have_count(1)
 
 
+async def test_moved_before_its_first_conversation_has_a_name_it_goes_on(
+    shop: tuple[Watched, Page], stage: Stage
+) -> None:
+    visit, page = shop
+    visit.expected = ("net::ERR_",)
+    held = asyncio.Event()
+
+    async def hold(route: Any) -> None:
+        if route.request.post_data_json["stream"]:
+            await route.continue_()
+        else:
+            await held.wait()
+            await route.abort()
+
+    await page.route("**/api/runs", hold)
+    await page.evaluate("document.querySelector('millstream-chat').setAttribute('words', 'whole')")
+    async with page.expect_request("**/api/runs") as asked:
+        await ask(page, "One")
+    run_id = (await asked.value).post_data_json["run_id"]  # type: ignore[index]
+    async with page.expect_request(f"**/api/runs/{run_id}"):
+        await page.evaluate("document.body.append(document.querySelector('millstream-chat'))")
+    held.set()
+
+
 async def test_it_asks_nothing_more_once_it_is_taken_out(shop: tuple[Watched, Page]) -> None:
     visit, page = shop
     visit.expected = ("net::ERR_FAILED",)
@@ -211,10 +236,7 @@ async def test_it_asks_nothing_more_once_it_is_taken_out(shop: tuple[Watched, Pa
 
 async def test_another_endpoint_begins_anew_there(shop: tuple[Watched, Page], stage: Stage) -> None:
     _, page = shop
-    await ask(page, "One")
-    stage.say("Done.")
-    stage.end()
-    await until_done(page)
+    await answered(page, stage, "One")
     await page.evaluate("document.querySelector('millstream-chat').setAttribute('endpoint', '/chat/../chat/')")
     await expect(page.locator(".answer")).to_have_count(0)
     async with page.expect_request("**/api/runs") as asked:

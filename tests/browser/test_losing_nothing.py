@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from .conftest import Watched, watched
-from .moves import ask, until_done
+from .moves import answered, ask, until_done
 from .stage import CuttingProxy, Stage
 
 CUT = ("net::ERR_",)
@@ -25,14 +25,6 @@ class Gate:
         self.reached.set()
         await self.opened.wait()
         await route.continue_()
-
-
-async def answered(page: Page, stage: Stage, *questions: str) -> None:
-    for question in questions:
-        await ask(page, question)
-        stage.say(f"Answer {question}.")
-        stage.end()
-        await until_done(page)
 
 
 def asked(stage: Stage) -> list[list[str]]:

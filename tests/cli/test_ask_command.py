@@ -116,3 +116,16 @@ def test_nobody_there_is_one_line_at_once(tmp_path: Path) -> None:
 
 def test_what_is_no_address_is_one_line(tmp_path: Path) -> None:
     assert_one_line_error(millstream(tmp_path, "ask", "Why?", "--url", "localhost:8000"), 2, "localhost:8000")
+
+
+def test_next_questions_are_made_only_where_they_are_told(folder: Path) -> None:
+    said = ["It grinds grain [1].", "It grinds grain [1].", '["What turns it?"]']
+    calls = [{"steps": [{"type": "text", "text": text}]} for text in said]
+    (folder / "suggests.json").write_text(json.dumps({"calls": calls}))
+    with serve(folder, MILLSTREAM_MODEL="scripted/suggests.json", MILLSTREAM_TITLES="question") as server:
+        piped = millstream(folder, "ask", QUESTION, "--url", server.url)
+        told = millstream(folder, "ask", QUESTION, "--url", server.url, "--json")
+    assert "It grinds grain [1]." in piped.stdout
+    events = [json.loads(line) for line in told.stdout.splitlines()]
+    assert "".join(event["text"] for event in events if event["type"] == "text.delta") == "It grinds grain."
+    assert [event["questions"] for event in events if event["type"] == "followups"] == [["What turns it?"]]

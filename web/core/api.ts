@@ -228,7 +228,11 @@ export class Api {
     return { blob: await response.blob(), name: name ?? `conversation.${form === "markdown" ? "md" : "json"}` };
   }
 
-  /** A document and its text from code point `start` on. */
+  /** How far the reading of a document is. */
+  async documentState(id: string): Promise<StoredDocument> {
+    return (await this.json("GET", `api/documents/${encodeURIComponent(id)}?start=0&end=0`, {})) as StoredDocument;
+  }
+
   /** A document with its text from `start` to `end`, as far as there is so much. */
   async document(id: string, start: number, end: number, signal?: AbortSignal): Promise<DocumentText> {
     const path = `api/documents/${encodeURIComponent(id)}?start=${start}&end=${end}`;

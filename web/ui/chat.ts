@@ -17,6 +17,7 @@ import { Follower, type Following, type Times, type WordListener } from "./follo
 import { answerOf, choicesOf, pendingAnswer, pendingQuestion, withFeedback, withRun } from "./messages";
 import { Desk, type Options, requestOf } from "./options";
 import type { Queued, Queues } from "./queue";
+import { randomId } from "./random-id";
 import { sentence } from "./sentence";
 import { stopRun } from "./stop";
 import { Store } from "./store";
@@ -198,22 +199,12 @@ export class Chat extends Store<ChatState> {
 
   /** Makes another answer to the question that `answer` was given to. */
   async regenerate(answer: AssistantMessage): Promise<void> {
-    const question = answer.parent_id;
-    if (this.state.following !== null || question === undefined) return;
-    const runId = randomId();
-    this.point(question, `answer-${runId}`);
-    const request = { run_id: runId, ...this.place(question), ...requestOf(this.state.options, this.state.status?.options) };
-    await this.run(request, [pendingAnswer(runId, question)], null);
+    await this.answerAnew(answer, this.place(answer.parent_id));
   }
 
   /** Goes on with an answer that ended too early, in a version that begins with its words. */
   async goOn(answer: AssistantMessage): Promise<void> {
-    const question = answer.parent_id;
-    if (this.state.following !== null || question === undefined) return;
-    const runId = randomId();
-    this.point(question, `answer-${runId}`);
-    const request = { run_id: runId, continues: answer.run.run_id, ...requestOf(this.state.options, this.state.status?.options) };
-    await this.run(request, [pendingAnswer(runId, question)], null);
+    await this.answerAnew(answer, { continues: answer.run.run_id });
   }
 
   /** Stops the answer at what is on screen. What waits in the queue stays there. */
@@ -379,10 +370,23 @@ export class Chat extends Store<ChatState> {
     }
   }
 
+  /** What the conversation is to be answered with, as part of a request. */
+  private get chosenOptions(): Pick<RunRequest, "answer" | "options"> {
+    return requestOf(this.state.options, this.state.status?.options);
+  }
+
+  private async answerAnew(answer: AssistantMessage, from: Partial<RunRequest>): Promise<void> {
+    const question = answer.parent_id;
+    if (this.state.following !== null || question === undefined) return;
+    const runId = randomId();
+    this.point(question, `answer-${runId}`);
+    await this.run({ run_id: runId, ...from, ...this.chosenOptions }, [pendingAnswer(runId, question)], null);
+  }
+
   private async askAfter(
     parent: string | undefined,
     question: string,
-    extra: Pick<RunRequest, "answer" | "options"> = requestOf(this.state.options, this.state.status?.options),
+    extra = this.chosenOptions,
     runId = randomId(),
   ): Promise<void> {
     const asked = pendingQuestion(runId, question, parent);
@@ -509,12 +513,6 @@ export class Chat extends Store<ChatState> {
   private contentLength(runId: string): number {
     return codePointLength(answerOf(this.state.messages, runId)?.run.message.content ?? "");
   }
-}
-
-/** 128 random bits; `crypto.randomUUID` is missing where the page is not served by https or loopback. */
-function randomId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** One under the other, what there is of them. */

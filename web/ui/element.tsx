@@ -39,8 +39,8 @@ export class MillstreamChat extends HTMLElement implements MillstreamChatElement
   private readonly root = this.attachShadow({ mode: "open" });
   private tongue: Tongue = ENGLISH;
   private life: Life | null = null;
-  /** What was shown when the element was taken out of a page: it may only be on its way to another place. */
-  private left: string | null = null;
+  /** What is shown, for an element that is taken out of a page: it may only be on its way to another place. */
+  private place: string | null | undefined;
 
   constructor() {
     super();
@@ -74,7 +74,7 @@ export class MillstreamChat extends HTMLElement implements MillstreamChatElement
   connectedCallback(): void {
     const end = new AbortController();
     const api = new Api(baseOf(this.endpoint), undefined, () => this.headers);
-    const keep = browserKeep(baseOf(this.endpoint));
+    const keep = browserKeep(this.endpoint && new URL(baseOf(this.endpoint), location.href).href);
     const settings = new Settings(browserKeep(), this.suggested());
     const chat: Chat = new Chat(
       api,
@@ -90,7 +90,7 @@ export class MillstreamChat extends HTMLElement implements MillstreamChatElement
       new Queues(keep),
     );
     const history: History = new History(api, browser, (problem) => chat.report(problem));
-    const uploads = new Uploads(api, () => void chat.loadStatus());
+    const uploads = new Uploads(api, browser, () => void chat.loadStatus());
     const announcer = new Announcer(this.root, chat, settings, this.tongue);
     const frame = document.createElement("div");
     frame.className = "frame";
@@ -116,25 +116,25 @@ export class MillstreamChat extends HTMLElement implements MillstreamChatElement
     void this.applySettings();
     void chat.loadStatus();
     void history.load();
-    void chat.open(this.isPage ? placeOfAddress() : (this.left ?? this.getAttribute("conversation")));
+    const first = this.place === undefined ? this.getAttribute("conversation") : this.place;
+    void chat.open(this.isPage ? placeOfAddress() : first);
   }
 
   disconnectedCallback(): void {
     const { life } = this;
     if (!life) return;
     this.life = null;
-    this.left = life.chat.state.conversationId;
     life.end.abort();
     life.chat.close();
+    life.uploads.close();
     render(null, life.frame);
     this.root.replaceChildren();
   }
 
   attributeChangedCallback(name: string, old: string | null, now: string | null): void {
-    if (name === "conversation") this.left = null;
+    if (name === "conversation" || name === "endpoint") this.place = undefined;
     if (name === "endpoint" && this.life && old !== now) {
       this.disconnectedCallback();
-      this.left = null;
       this.connectedCallback();
     }
     this.life?.settings.suggest(this.suggested());
@@ -184,6 +184,7 @@ export class MillstreamChat extends HTMLElement implements MillstreamChatElement
   private readonly onSource = ({ source }: Shown): void => this.tell("millstream-source", source);
 
   private remember(place: string | null): void {
+    this.place = place;
     this.tell("millstream-conversation", { conversationId: place?.startsWith("run-") ? null : place });
     if (!this.isPage) return;
     const hash = place === null ? "" : `#${place}`;

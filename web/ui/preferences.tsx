@@ -166,7 +166,7 @@ function Amount({ name, value, bounds: [least, most], step, onChange }: AmountPr
       min={least}
       max={most}
       step={step}
-      defaultValue={value}
+      defaultValue={value === undefined ? undefined : nearest(value, [least, most])}
       placeholder={t("as_configured")}
       onInput={(event) => {
         const { valueAsNumber, validity } = event.currentTarget;

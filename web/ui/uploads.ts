@@ -1,4 +1,5 @@
-import type { Api } from "../core/api";
+import { type Api, Refusal, type StoredDocument } from "../core/api";
+import type { Surroundings } from "../core/reader";
 import { sentence } from "./sentence";
 import { Store } from "./store";
 
@@ -17,15 +18,21 @@ export interface Upload {
 /** At this many at a time the rest of the page stays quick. */
 const AT_A_TIME = 3;
 
+/** A file that takes long to read is looked at again after so long, at first and at last. */
+const FIRST_LOOK_MS = 2_000;
+const LONGEST_LOOK_MS = 30_000;
+
 /** Files that were added to the documents from this page. */
 export class Uploads extends Store<{ files: readonly Upload[] }> {
   private readonly waiting: (() => Promise<void>)[] = [];
   private readonly aborts = new Map<string, AbortController>();
   private running = 0;
   private made = 0;
+  private closed = false;
 
   constructor(
     private readonly api: Api,
+    private readonly surroundings: Surroundings,
     private readonly changed: () => void,
   ) {
     super({ files: [] });
@@ -46,6 +53,11 @@ export class Uploads extends Store<{ files: readonly Upload[] }> {
     this.set({ files: this.state.files.filter((file) => file.id !== id) });
   }
 
+  /** Asks no more how far the reading is; what is being sent is sent. */
+  close(): void {
+    this.closed = true;
+  }
+
   private next(): void {
     while (this.running < AT_A_TIME) {
       const send = this.waiting.shift();
@@ -64,15 +76,34 @@ export class Uploads extends Store<{ files: readonly Upload[] }> {
     this.aborts.set(id, abort);
     try {
       const onProgress = (sent: number): void => this.put(id, { sent, state: sent < 1 ? "sending" : "reading" });
-      const document = await this.api.upload(file, onProgress, abort.signal);
-      const { remark } = document;
-      if (document.state === "failed") this.put(id, { state: "failed", reason: document.reason ?? "" });
-      else this.put(id, { state: document.state === "ready" ? "ready" : "reading", ...(remark && { remark }) });
-      this.changed();
+      this.show(id, await this.api.upload(file, onProgress, abort.signal), FIRST_LOOK_MS);
     } catch (error) {
       this.put(id, { state: "failed", reason: sentence(error) });
     } finally {
       this.aborts.delete(id);
+    }
+  }
+
+  /** What has become of the file, and if it is still being read, what becomes of it. */
+  private show(id: string, document: StoredDocument, delay: number): void {
+    const { document_id: documentId, state, reason, remark } = document;
+    if (state === "failed") this.put(id, { state, reason: reason ?? "" });
+    else if (state === "ready") this.put(id, { state, ...(remark && { remark }) });
+    else {
+      this.put(id, { state: "reading" });
+      this.surroundings.after(delay, () => void this.look(id, documentId, delay));
+    }
+    this.changed();
+  }
+
+  private async look(id: string, documentId: string, delay: number): Promise<void> {
+    if (this.closed || !this.state.files.some((one) => one.id === id)) return;
+    const next = Math.min(LONGEST_LOOK_MS, delay * 2);
+    try {
+      this.show(id, await this.api.documentState(documentId), next);
+    } catch (error) {
+      if (error instanceof Refusal) this.put(id, { state: "failed", reason: sentence(error) });
+      else this.surroundings.after(next, () => void this.look(id, documentId, next));
     }
   }
 

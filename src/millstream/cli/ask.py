@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from millstream.cli.reach import reachable
-from millstream.cli.terminal import Printer
+from millstream.cli.terminal import Printer, without_followups
 from millstream.client import RunStream
 from millstream.errors import InputError, MillstreamError, RunError
 from millstream.events import encode, encode_json
@@ -36,6 +36,8 @@ def ask(
     except UnicodeEncodeError:
         raise InputError("The question is not UTF-8 text. Check the encoding of the terminal.") from None
     fields: dict[str, Any] = {} if answer is None else {"answer": answer}
+    if not json:
+        fields |= without_followups(sys.stderr)
     with reachable(url, data=data, model=model, quote_pace=None if stream else 0) as server:
         run = server.client.run(question, **fields)
         try:

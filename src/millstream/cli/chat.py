@@ -14,7 +14,7 @@ from rich.text import Text
 
 from millstream.cli.pieces import pieces_of
 from millstream.cli.reach import reachable
-from millstream.cli.terminal import Printer, cited_source, harmless
+from millstream.cli.terminal import Printer, cited_source, harmless, without_followups
 from millstream.cli.view import AnswerView
 from millstream.client import Client, Conversation, RunStream
 from millstream.conversations import text_of
@@ -66,7 +66,7 @@ def _answer_lines(client: Client, fields: dict[str, Any], go_on: bool) -> None:
         for line in sys.stdin:
             if question := line.strip():
                 more: dict[str, Any] = {} if conversation_id is None else {"conversation_id": conversation_id}
-                run = client.run(question, **fields, **more)
+                run = client.run(question, **fields, **more, **without_followups(sys.stderr))
                 printer = Printer(sys.stdout, sys.stderr)
                 try:
                     for event in run:

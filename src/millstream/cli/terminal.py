@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 
@@ -46,6 +46,11 @@ def call(tool: ToolStarted) -> str:
     """A tool call in one line, cut where it becomes long."""
     arguments = ", ".join(f"{name}={encode_json(value).decode()}" for name, value in tool.arguments.items())
     return f"{tool.name}({arguments if len(arguments) <= CALL_CHARACTERS else arguments[: CALL_CHARACTERS - 1] + '…'})"
+
+
+def without_followups(err: TextIO) -> dict[str, Any]:
+    """The options of a run whose next questions nobody would be told: `Printer` tells them on a terminal only."""
+    return {} if err.isatty() else {"options": {"followups": False}}
 
 
 class Printer:

@@ -24,7 +24,7 @@ from millstream.evaluation.results import Result, Results
 from millstream.events import TextDelta, decode
 from millstream.logs.memory import MemoryLog
 from millstream.models import ChatModel, ModelOptions, ModelOutput, Prompt
-from millstream.request import GivenMessage, RunRequest
+from millstream.request import GivenMessage, RunOptions, RunRequest
 from millstream.run import Run
 from millstream.search import Passage
 from millstream.sentences import statements
@@ -250,7 +250,7 @@ class _Teller:
 
     async def tell(self, question: Question, owner: str) -> Told:
         began = time.monotonic()
-        request = RunRequest(messages=[GivenMessage("user", question.text)])
+        request = RunRequest(messages=[GivenMessage("user", question.text)], options=RunOptions(followups=False))
         run_id, _ = await self._supervisor.start(request, owner)
         fold = Fold()
         first_word: float | None = None
