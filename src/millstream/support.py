@@ -71,7 +71,7 @@ class Support:
 
     def add(self, passages: Sequence[Passage]) -> None:
         """More sources, numbered on from those that are there."""
-        self._sources += [_Evidence(f"{passage.title}\n{passage.text}") for passage in passages]
+        self._sources += [_Evidence(f"{passage.title}\n{passage.header}\n{passage.text}") for passage in passages]
 
     def corrected(self, n: int, statement: str) -> int | None:
         """The source that a mark of source `n` should name: `n`, another one that certainly fits better, or none."""

@@ -36,6 +36,14 @@ def test_a_passage_that_is_cut_ends_with_a_sentence_and_knows_where() -> None:
     assert cut.end == 10 + len(cut.text)
 
 
+def test_the_header_of_a_table_takes_its_room() -> None:
+    whole = passage(SENTENCE * 20)
+    headed = msgspec.structs.replace(whole, header="| name |\n|---|")
+    room = cost(whole) + tokens(f"{headed.header}\n")
+    assert within_budget([headed], room) == [headed]
+    assert within_budget([headed], room - 1) != [headed]
+
+
 def test_no_scrap_of_a_passage_is_kept() -> None:
     assert within_budget([passage(SENTENCE * 50)], SOURCE_TOKENS + 40) == []
     assert within_budget([passage("x" * 1000)], 200) == []

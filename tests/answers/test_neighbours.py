@@ -30,6 +30,13 @@ def test_overlapping_neighbours_become_one_at_the_better_ones_place() -> None:
     assert both[0].source_id == "d.900"
 
 
+def test_what_is_joined_has_the_header_of_its_beginning() -> None:
+    first, second = (msgspec.structs.replace(cut(*at), header=f"header at {at[0]}") for at in ((10, 100), (90, 200)))
+    for found in ([first, second], [second, first]):
+        (one,) = joined(found, 5)
+        assert (one.start, one.header) == (10, "header at 10")
+
+
 def test_neighbours_that_touch_are_joined_and_others_not() -> None:
     assert len(joined([cut(0, 100), cut(100 + GAP, 200)], 5)) == 1
     assert len(joined([cut(0, 100), cut(101 + GAP, 200)], 5)) == 2

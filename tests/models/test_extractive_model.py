@@ -350,6 +350,17 @@ def test_prose_with_a_colon_is_no_record() -> None:
     assert quote("price of a chair", [passage(text)]).endswith(f"> {text} [1]")
 
 
+def test_the_rows_of_a_table_that_begins_above_are_quoted_below_its_header() -> None:
+    header = "| Town | Office |\n|---|---|"
+    text = "| Bern | Main street |\n| Thun | Mill lane |\n\n| Tier | Weeks |\n|---|---|\n| Senior | 4 |"
+    above = msgspec.structs.replace(passage(text), header=header)
+    for town, row in (("Bern", "| Bern | Main street [1] |"), ("Thun", "| Thun | Mill lane [1] |")):
+        assert quote(f"office in {town}", [above]).endswith("> | Town | Office |\n> |---|---|\n> " + row)
+    assert "> | Tier | Weeks |" in quote("weeks of a senior", [above])
+    begun = passage(f"{header}\n{text}")
+    assert "> | Town | Office |" in quote("office in Bern", [begun])
+
+
 @pytest.mark.parametrize(
     "text",
     ["| Lamp | Chair |\n| Bern | Main street |\n", "Sizes:\n\n| 12 | 13 |\n| Bern | Main street |"],

@@ -206,3 +206,32 @@ async def test_a_passage_over_two_pages_knows_where_the_second_begins(tmp_path: 
     found = await index.search("pears", owner="local", limit=9)
     assert {(one.page_start, one.page_end): one.page_break for one in found} == {(1, 2): 16, (2, 2): None, (2, 3): 32}
     await index.close()
+
+
+def rows(first: int, last: int) -> str:
+    return "".join(f"| setting {n} | what setting number {n} does to a run |\n" for n in range(first, last))
+
+
+async def test_a_passage_that_begins_within_a_table_knows_the_tables_header(tmp_path: Path) -> None:
+    header = "| name | what it does |\n|:---|---|"
+    texts = {
+        "table.md": f"# Settings\n\nAll of them:\n\n{header}\n{rows(0, 60)}\nThe end is here.\n",
+        "bare.md": f"Some | words.\n\n{rows(200, 260)}",
+        "long.md": f"{header}\n{rows(1000, 1600)}",
+    }
+    (tmp_path / "docs").mkdir()
+    for name, text in texts.items():
+        (tmp_path / "docs" / name).write_text(text)
+    index = SqliteIndex(tmp_path / "index.db")
+    sync([tmp_path / "docs"], index)
+
+    async def best(number: int) -> tuple[bool, str]:
+        passage = (await index.search(f"number {number}", owner="local", limit=1))[0]
+        assert f"setting {number} " in passage.text
+        return passage.text.startswith("| setting"), passage.header
+
+    assert await best(1) == (False, "")  # its own text has the header
+    assert await best(30) == await best(59) == await best(1200) == (True, header)
+    assert await best(1599) == (True, "")  # too far below
+    assert await best(240) == (True, "")  # there is none
+    await index.close()

@@ -44,7 +44,7 @@ def within_budget(passages: Sequence[Passage], room: int) -> list[Passage]:
     """
     kept: list[Passage] = []
     for passage in passages:
-        room -= SOURCE_TOKENS + tokens(passage.title)
+        room -= SOURCE_TOKENS + tokens(passage.title) + tokens(passage.header and f"{passage.header}\n")
         if tokens(passage.text) > room:
             if (part := _cut(passage, room)) is not None:
                 kept.append(part)

@@ -63,6 +63,7 @@ def _join(better: Passage, other: Passage) -> Passage:
     return msgspec.structs.replace(
         better,
         text=text,
+        header=first.header,
         start=start,
         end=max(end, second_end),
         page_start=page_start,

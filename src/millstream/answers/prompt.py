@@ -58,7 +58,8 @@ def fence_sources(passages: Sequence[Passage]) -> str:
 
 
 def _fenced(n: int, passage: Passage) -> str:
-    text = passage.text.replace("</source", "<\u200b/source").replace("<source", "<\u200bsource")
+    text = f"{passage.header}\n{passage.text}" if passage.header else passage.text
+    text = text.replace("</source", "<\u200b/source").replace("<source", "<\u200bsource")
     title = " ".join(passage.title.split()).replace('"', "'").replace("<", "‹").replace(">", "›")
     return f'<source n="{n}" title="{title}"{_pages(passage)}>\n{text}\n</source>'
 

@@ -86,6 +86,7 @@ class _Pieces:
         self._n = n
         self._text = without_code(passage.text)
         self._continues = bool(passage.start)  # what is above its first block is in another passage
+        self._header = passage.header
         self._headings = [(match.start(), match[1]) for match in _MARKED_HEADING.finditer(self._text)]
         lines = [line for line in self._text.splitlines() if not line.lstrip().startswith("|")]
         self._full = min(max(map(len, lines), default=0), _FULL_LINE)
@@ -136,16 +137,20 @@ class _Pieces:
             self._rows = []
         self._rows.append(block)
         first, second = self._rows[0], self._rows[min(1, len(self._rows) - 1)]
-        if block.kind == "rule" or block is first:
+        goes_on = self._continues and not self._text[: first.start].strip()
+        if block.kind == "rule" or (block is first and not (goes_on and self._header)):
             return
         header = self._text[first.start : first.end]
         if second.kind == "rule":
             header += f"\n{self._text[second.start : second.end]}"
-        elif (self._continues and not self._text[: first.start].strip()) or not _names_columns(header):
+        elif goes_on:
+            header = self._header
+        elif not _names_columns(header):
             return
         else:
             header += "\n|" + "---|" * (header.count("|") - 1)
-        yield self._piece(block.start, self._text[block.start : block.end], "row", header=header)
+        if header:
+            yield self._piece(block.start, self._text[block.start : block.end], "row", header=header)
 
     def _item(self, block: Block) -> Iterator[Quotable]:
         text = self._text[block.start : block.end]

@@ -37,6 +37,8 @@ class Passage(msgspec.Struct, frozen=True, omit_defaults=True):
     `source_id` is stable for the same passage of the same document version. `uri` is relative to the folder that was
     synced, never an absolute path. Pages are 1-based; [start, end) are Unicode code points in the document's text. A
     passage that covers two pages crosses from the first to the second at `page_break`, also an offset in that text.
+    `header` is that of the table in the middle of which it begins: the names of the columns and the rule below them.
+
     Three kinds of number say how well a passage fits:
 
     `score` puts the passages of one search in order, the higher the better, and says nothing else: it is made of ranks
@@ -67,6 +69,7 @@ class Passage(msgspec.Struct, frozen=True, omit_defaults=True):
     lexical: Match | None = None
     semantic: Match | None = None
     reranked: float | None = None
+    header: str = ""
 
 
 class Search(Protocol):

@@ -7,9 +7,10 @@ its caller is cancelled.
 import asyncio
 import json
 import logging
+import re
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import groupby
@@ -43,6 +44,10 @@ MAX_LIMIT = 100
 HALF = 50  # passages of each half that are fused
 FEEDBACK = 3  # the best passages of a first search by meaning, which refine a second one
 RERANKED = 30  # passages that a reranker reads
+
+# Above a passage, for the header of the table that it goes on with.
+FARTHEST_HEADER = 20_000  # characters
+_TABLE_ABOVE = re.compile(r"\n(\|[^\n]+\|[ \t]*\n\|[ \t]*:?-[-:| \t]*\|)[ \t]*\n(?:\|[^\n]*\n)*\Z")
 
 _PASSAGES = """
 SELECT p.id, p.n, p.text, p.start, p."end", p.page_start, p.page_end, d.document_id, d.version, d.title, d.uri
@@ -193,11 +198,13 @@ class SqliteIndex:
         chosen = without_copies(list(scores), {passage: row[2] for passage, row in rows.items()}, limit)
         covered = coverage(connection, asked.terms, chosen)
         breaks = _page_breaks(connection, chosen)
+        headers = _headers(connection, [rows[passage] for passage in chosen])
         by_words, by_meaning = _matches(lexical), _matches(semantic)
         return [
             _passage(
                 rows[passage],
                 breaks.get(passage),
+                headers.get(passage, ""),
                 _short(scores[passage]),
                 round(covered[passage], 3),
                 by_words.get(passage),
@@ -322,6 +329,24 @@ def _page_breaks(connection: sqlite3.Connection, passages: Sequence[int]) -> dic
     return dict(read)
 
 
+def _headers(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> dict[int, str]:
+    """Of each passage that begins in the middle of a table, that table's first two lines, if they are not far above."""
+    headers = {}
+    for passage, _, text, start, *_ in rows:
+        if start and text.startswith("|"):
+            first = max(0, start - FARTHEST_HEADER)
+            pieces = connection.execute(
+                "SELECT t.start, t.text FROM texts AS t JOIN passages AS p ON p.document = t.document "
+                "WHERE p.id = ? AND t.start < ? AND t.start + length(t.text) > ? ORDER BY t.start",
+                (passage, start, first),
+            ).fetchall()
+            offset = pieces[0][0]
+            above = "".join(piece for _, piece in pieces)[first - offset : start - offset]
+            if found := _TABLE_ABOVE.search(above if first else f"\n{above}"):
+                headers[passage] = found[1]
+    return headers
+
+
 def _settled(connection: sqlite3.Connection, ranking: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
     """`ranking` with neighbours of one score by address and place, not by when they were indexed: copies of a text."""
     rows = connection.execute(
@@ -343,6 +368,7 @@ def _matches(ranking: Sequence[tuple[int, float]]) -> dict[int, Match]:
 def _passage(
     row: tuple[Any, ...],
     page_break: int | None,
+    header: str = "",
     score: float | None = None,
     coverage: float | None = None,
     lexical: Match | None = None,
@@ -361,6 +387,7 @@ def _passage(
         start=start,
         end=end,
         page_break=page_break,
+        header=header,
         score=score,
         coverage=coverage,
         lexical=lexical,
