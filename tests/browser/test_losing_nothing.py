@@ -122,6 +122,22 @@ async def test_a_conversation_that_failed_to_load_is_loaded_when_the_network_is_
     await expect(page.locator(".words")).to_have_text(["Answer One."])
 
 
+async def test_a_conversation_that_failed_to_load_is_loaded_as_soon_as_the_server_can_be_reached(
+    browser: Browser, stage: Stage, port: int
+) -> None:
+    async with CuttingProxy(port).running() as proxy, watched(browser, proxy.port) as visit:
+        visit.expected = CUT
+        page = await visit.open(f"http://127.0.0.1:{proxy.port}/")
+        await answered(page, stage, "One")
+        await new_conversation(page)
+        proxy.cut()
+        await page.get_by_role("navigation", name="Conversations").get_by_role("link", name="One").click()
+        await expect(page.locator(".problem")).to_have_text("The server cannot be reached.")
+        proxy.mend()
+        await expect(page.locator(".words")).to_have_text(["Answer One."])
+        await expect(page.locator(".problem")).to_have_count(0)
+
+
 async def test_a_waiting_question_is_taken_back_in_front_of_what_is_being_typed(page: Page, stage: Stage) -> None:
     await ask(page, "One")
     stage.say("Half")

@@ -230,7 +230,7 @@ class RunReader {
 }
 
 /** Exponential back-off with full jitter; a wake-up ends it at once, unless the server asked for the wait. */
-function pause(surroundings: Surroundings, signal: AbortSignal, attempt: number, atLeastMs = 0): Promise<void> {
+export function pause(surroundings: Surroundings, signal: AbortSignal, attempt: number, atLeastMs = 0): Promise<void> {
   const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempt - 1));
   const delay = Math.max(atLeastMs, surroundings.random() * ceiling);
   return new Promise((resolve, reject) => {

@@ -11,7 +11,7 @@ import {
 } from "../core/api";
 import { codePointLength } from "../core/codepoints";
 import { emptySnapshot, fold, type Snapshot } from "../core/fold";
-import { followRun, startRun, type Surroundings, wholeRun } from "../core/reader";
+import { followRun, pause, startRun, type Surroundings, wholeRun } from "../core/reader";
 import { branch, runningAnswer } from "../core/tree";
 import { Follower, type Following, type Times, type WordListener } from "./follower";
 import { answerOf, choicesOf, pendingAnswer, pendingQuestion, withFeedback, withRun } from "./messages";
@@ -67,6 +67,8 @@ export class Chat extends Store<ChatState> {
   private readonly painted = new Map<string, () => number>();
   private cancelStatus: () => void = () => undefined;
   private readonly closing = new AbortController();
+  /** Ends the wait for another try to load the shown conversation. */
+  private reloading = new AbortController();
   /** What was asked last, until the server is known to have it. */
   private sending: RunRequest | null = null;
   /** The run whose answer was asked for as a whole. */
@@ -299,6 +301,7 @@ export class Chat extends Store<ChatState> {
   close(): void {
     this.closing.abort(new DOMException("The page is gone.", "AbortError"));
     this.cancelStatus();
+    this.reloading.abort();
     this.follower.leave();
   }
 
@@ -307,6 +310,7 @@ export class Chat extends Store<ChatState> {
     const { conversationId, following } = this.state;
     const { sending } = this;
     this.sending = null;
+    this.reloading.abort();
     this.follower.leave();
     if (sending === null || following?.stopping) return;
     // What waits behind the first question of a new conversation is no business of the next new one.
@@ -400,10 +404,10 @@ export class Chat extends Store<ChatState> {
     return conversationId === null ? {} : { conversation_id: conversationId, parent_id: parent ?? null };
   }
 
-  private async reload(): Promise<void> {
+  private async reload(attempt = 1): Promise<void> {
     const { conversationId: id, loaded: wasLoaded, messages: before } = this.state;
     if (id === null) return;
-    if (!wasLoaded) this.set({ opening: true, problem: null });
+    if (!wasLoaded && attempt === 1) this.set({ opening: true, problem: null });
     try {
       await this.deliveries.get(id);
       const { messages, chosen_id: chosen } = await this.api.conversation(id);
@@ -413,12 +417,13 @@ export class Chat extends Store<ChatState> {
         opening: false,
         loaded: true,
         queue: this.queues.of(id),
+        ...(!wasLoaded && { problem: null }),
         ...(chosen !== undefined && { chosen: choicesOf(messages, chosen) }),
       });
     } catch (error) {
       if (this.state.messages !== before) return;
       this.set({ opening: false, problem: sentence(error) });
-      if (!wasLoaded && error instanceof Unreachable) this.reloadOnWake(before);
+      if (!wasLoaded && error instanceof Unreachable) this.reloadLater(before, attempt);
       return;
     }
     const running = runningAnswer(this.path);
@@ -435,12 +440,14 @@ export class Chat extends Store<ChatState> {
     await this.ended(runId);
   }
 
-  /** Loads again when that is worth it, unless `before` has been replaced by then. */
-  private reloadOnWake(before: readonly StoredMessage[]): void {
-    const stop = this.surroundings.onWake(() => {
-      stop();
-      if (this.state.messages === before && !this.state.opening && !this.closing.signal.aborted) void this.reload();
-    });
+  /** Loads again after a while, or when the network says that it is back, unless `before` has been replaced by then. */
+  private reloadLater(before: readonly StoredMessage[], attempt: number): void {
+    this.reloading.abort();
+    this.reloading = new AbortController();
+    const again = (): void => {
+      if (this.state.messages === before && !this.state.opening) void this.reload(attempt + 1);
+    };
+    void pause(this.surroundings, this.reloading.signal, attempt).then(again, () => undefined);
   }
 
   private async run(request: RunRequest, added: StoredMessage[], question: string | null): Promise<void> {
