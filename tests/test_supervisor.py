@@ -744,4 +744,4 @@ async def test_follower_is_only_a_cursor(tmp_path: Path) -> None:
         run_id = await start(supervisor)
         async with supervisor.follow(run_id, OWNER) as follower:
             assert isinstance(follower, Follower)
-            assert set(vars(follower)) == {"_log", "run_id", "_producer", "cursor", "_waiting", "_nudged"}
+            assert set(vars(follower)) == {"_log", "run_id", "_producer", "cursor", "at_end", "_waiting", "_nudged"}

@@ -248,6 +248,14 @@ def decode(frame: bytes | str) -> AnyEvent | None:
         return None
 
 
+def decode_all(frames: bytes) -> list[AnyEvent | None]:
+    """The events in a sequence of frames, each as `decode` gives it."""
+    try:
+        return _decoder.decode_lines(frames)  # type: ignore[return-value]
+    except msgspec.ValidationError:
+        return [decode(frame) for frame in frames.splitlines()]
+
+
 _KNOWN = frozenset(
     kind.__struct_config__.tag
     for kind in (

@@ -6,7 +6,7 @@ it has filed does so at its next start.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from millstream.conversations import Conversations
 from millstream.logs import EventLog
@@ -67,16 +67,25 @@ class Filer:
             self._task = None
 
     async def _file(self, ended: Sequence[_Ended]) -> None:
-        outcomes = await asyncio.gather(*(self._file_one(*each) for each in ended), return_exceptions=True)
-        for (run_id, *_), outcome in zip(ended, outcomes, strict=True):
-            if outcome is not None:
-                # The events are durable: the next start files it.
-                logger.error("the answer of run %s could not be filed in its conversation", run_id, exc_info=outcome)
+        writing: list[tuple[Snapshot, Awaitable[None], Callable[[Snapshot], None] | None]] = []
+        # All are asked for before any is awaited, so that they share a transaction.
+        for run_id, producer, filed in ended:
+            try:
+                fold = await fold_log(self._log, run_id, producer)
+                if fold.seq:  # else it was deleted meanwhile
+                    snapshot = fold.snapshot()
+                    writing.append((snapshot, self._conversations.finish(snapshot), filed))
+            except Exception as error:
+                _not_filed(run_id, error)
+        for snapshot, written, filed in writing:
+            try:
+                await written
+                if filed is not None:
+                    filed(snapshot)
+            except Exception as error:
+                _not_filed(snapshot.run_id, error)
 
-    async def _file_one(self, run_id: str, producer: Producer | None, filed: Callable[[Snapshot], None] | None) -> None:
-        fold = await fold_log(self._log, run_id, producer)
-        if fold.seq:  # else it was deleted meanwhile
-            snapshot = fold.snapshot()
-            await self._conversations.finish(snapshot)
-            if filed is not None:
-                filed(snapshot)
+
+def _not_filed(run_id: str, error: Exception) -> None:
+    # The events are durable: the next start files it.
+    logger.error("the answer of run %s could not be filed in its conversation", run_id, exc_info=error)

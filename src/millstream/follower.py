@@ -35,6 +35,7 @@ class Follower:
         self.run_id = run_id
         self._producer = producer
         self.cursor = after
+        self.at_end = False  # the terminal event has been read, of a run that is here; else the next `read` tells
         self._waiting: asyncio.Future[None] | None = None
         self._nudged = False
 
@@ -52,6 +53,8 @@ class Follower:
                 frames, cursor = tail
                 if frames:
                     self.cursor = cursor
+                    if producer.ended:
+                        self.at_end = cursor == producer.last_seq
                     return frames
                 if producer.ended:
                     return None

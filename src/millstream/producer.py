@@ -31,7 +31,6 @@ class Producer:
         "_delta_size",
         "_deltas",
         "_dirty",
-        "_ended",
         "_ending",
         "_epoch",
         "_final",
@@ -46,6 +45,7 @@ class Producer:
         "_scheduled",
         "_started_at",
         "_waiters",
+        "ended",
         "lost",
         "record",
         "run_id",
@@ -78,7 +78,7 @@ class Producer:
         self._waiters: list[asyncio.Future[None]] = []
         self._final: tuple[bytes, RunState, int | None] | None = None
         self._ending: asyncio.Future[None] = self._loop.create_future()
-        self._ended = False
+        self.ended = False  # the terminal event is durable, and readers see it
         self.lost = False
         self.text_length = 0
 
@@ -151,7 +151,9 @@ class Producer:
             text = self._deltas[0] if len(self._deltas) == 1 else "".join(self._deltas)
             self._deltas.clear()
             self._delta_size = 0
-            self._number(self._kind(text=text))
+            self._frames.append(self._stamped(self._kind(text=text)))
+            if not self._is_dirty:
+                self._mark_dirty()
 
     def _stamped(self, event: Event) -> bytes:
         """The event's frame under the next seq, which is taken only when there is a frame: no gap, whatever fails."""
@@ -204,7 +206,7 @@ class Producer:
         state: RunState = "running"
         durable_seq = None
         waiting = self._frames[self._flushed + 1 - self._first :]
-        if self._final is not None and not self._ended:
+        if self._final is not None and not self.ended:
             final, state, durable_seq = self._final
             waiting.append(final)
         for number, frame in enumerate(waiting):
@@ -239,9 +241,9 @@ class Producer:
 
     def flushed(self, last: int) -> None:
         """The log has everything up to `last`."""
-        if self._final is not None and last == self._next - 1 and not self._ended:
+        if self._final is not None and last == self._next - 1 and not self.ended:
             self._frames.append(self._final[0])
-            self._ended = True
+            self.ended = True
             if not self._ending.done():
                 self._ending.set_result(None)
             self._wake()
@@ -265,11 +267,6 @@ class Producer:
         self._wake()
 
     # Reading
-
-    @property
-    def ended(self) -> bool:
-        """The terminal event is durable, and readers see it."""
-        return self._ended
 
     def read(self, after: int, limit: int) -> tuple[bytes, int] | None:
         """Frames after seq `after` and the last one's seq: at most `limit` bytes, at least one frame if there is any.

@@ -26,7 +26,7 @@ from millstream.events import (
     ToolStarted,
     Unsupported,
     Usage,
-    decode,
+    decode_all,
 )
 from millstream.logs import RunState
 
@@ -174,10 +174,9 @@ class Fold:
         return self._reason is not None
 
     def add_frames(self, frames: bytes) -> None:
-        for frame in frames.splitlines():
-            event = decode(frame)
+        for number, event in enumerate(decode_all(frames)):
             if event is None:  # passed over, but the cursor stands behind it
-                self._seq = max(self._seq, _numbered.decode(frame).seq)
+                self._seq = max(self._seq, _numbered.decode(frames.splitlines()[number]).seq)
             else:
                 self.add(event)
 

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 
 from millstream.conversations import ConversationHead, Conversations, StoredMessage
 from millstream.errors import CursorAhead, Gone
-from millstream.events import AnyEvent, decode
+from millstream.events import AnyEvent, decode_all
 from millstream.filing import Filer
 from millstream.flusher import Flusher
 from millstream.follower import Follower
@@ -229,8 +229,8 @@ class Supervisor:
         if record.owner != owner:
             raise no_run(run_id)
         async for frames in frames_now(self.log, run_id, live.producer if live is not None else None):
-            for frame in frames.splitlines():
-                if (known := decode(frame)) is not None:
+            for known in decode_all(frames):
+                if known is not None:
                     yield known
 
     async def delete_answer(self, owner: str, run_id: str) -> None:

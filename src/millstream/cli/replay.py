@@ -9,7 +9,7 @@ import typer
 
 from millstream.cli.terminal import Printer
 from millstream.errors import NotFound
-from millstream.events import AnyEvent, RunFailed, decode, encode
+from millstream.events import AnyEvent, RunFailed, decode_all, encode
 from millstream.recordings import SHIPPED, paced, read_recording, shipped
 from millstream.server.settings import load_settings
 
@@ -49,7 +49,7 @@ async def _logged(run_id: str, folder: Path) -> list[AnyEvent | None]:
     try:
         seq = 0
         while frames := await log.read(run_id, seq, READ_BYTES):
-            events += [decode(frame) for frame in frames.splitlines()]
+            events += decode_all(frames)
             seq += frames.count(b"\n")
     finally:
         await database.close()

@@ -132,7 +132,7 @@ class Conversations(Protocol):
         """
         ...
 
-    async def finish(self, snapshot: Snapshot) -> None:
+    def finish(self, snapshot: Snapshot) -> Awaitable[None]:
         """Puts the final snapshot in the place of its run's stub. Does nothing when it was deleted meanwhile."""
         ...
 

@@ -160,18 +160,20 @@ class SqliteConversations:
                     " VALUES (?,?,?,?,?,?)",
                     (head.conversation_id, owner, head.title, head.created, head.updated, listed),
                 )
-                _add_text(connection, head.conversation_id, None, head.title)
+                if listed:
+                    _add_text(connection, head.conversation_id, None, head.title)
             connection.executemany(
                 "INSERT INTO messages (message_id, conversation_id, owner, parent_id, role, created, content, run_id)"
                 " VALUES (?,?,?,?,?,?,?,?)",
                 rows,
             )
-            for message_id, text in said:
-                _add_text(connection, head.conversation_id, message_id, text)
+            if listed or not is_new:
+                for message_id, text in said:
+                    _add_text(connection, head.conversation_id, message_id, text)
 
         return self._database.write(job)
 
-    async def finish(self, snapshot: Snapshot) -> None:
+    def finish(self, snapshot: Snapshot) -> Awaitable[None]:
         data = msgspec.json.encode(snapshot)
 
         def job(connection: sqlite3.Connection) -> None:
@@ -183,7 +185,7 @@ class SqliteConversations:
                 connection.execute("DELETE FROM texts WHERE message_id = ?", (row[1],))
                 _add_text(connection, row[0], row[1], snapshot.message.content)
 
-        await self._database.write(job)
+        return self._database.write(job)
 
     async def unfinished(self) -> Sequence[StoredMessage]:
         def job(connection: sqlite3.Connection) -> list[StoredMessage]:

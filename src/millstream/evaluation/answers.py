@@ -21,7 +21,7 @@ from millstream.evaluation.facts import facts, holds
 from millstream.evaluation.judge import PASS, Judge, Judgement
 from millstream.evaluation.questions import Judged, Question, QuestionSet
 from millstream.evaluation.results import Result, Results
-from millstream.events import TextDelta, decode
+from millstream.events import TextDelta, decode_all
 from millstream.logs.memory import MemoryLog
 from millstream.models import ChatModel, ModelOptions, ModelOutput, Prompt
 from millstream.request import GivenMessage, RunOptions, RunRequest
@@ -256,8 +256,7 @@ class _Teller:
         first_word: float | None = None
         async with self._supervisor.follow(run_id, owner) as follower:
             while frames := await follower.read():
-                for frame in frames.splitlines():
-                    event = decode(frame)
+                for event in decode_all(frames):
                     fold.add(event)
                     if first_word is None and isinstance(event, TextDelta):
                         first_word = event.at / 1000

@@ -21,19 +21,27 @@ class Connector(aiohttp.TCPConnector):
 
 
 class Connection(ResponseHandler):
+    _body: "Body | None" = None
+
     def data_received(self, data: bytes) -> None:
         if data.startswith(b"HTTP/") and (head := data.find(b"\r\n\r\n") + 4) > 3:
-            super().data_received(data[:head])  # first, so that the body is ours before anything is fed to it
+            # By itself, so that the body is ours before anything is fed to it.
+            ResponseHandler.data_received(self, data[:head])
             data = data[head:]
             if not data:
                 return
-        super().data_received(data)
+        ResponseHandler.data_received(self, data)  # `super()` looks for it anew, per token
+        if self._body is not None:
+            self._body.fed(len(data))
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         """Takes a response's head, and its body that is to come."""
-        body = data[1]
-        if type(body) is StreamReader and _IS_KNOWN:
+        message, body = data
+        self._body = None
+        # What is unpacked may be far more than came, and is held back as it grows: that stays aiohttp's own.
+        if type(body) is StreamReader and not message.compression and _IS_KNOWN:
             body.__class__ = Body
+            self._body = body  # type: ignore[assignment]
         super().feed_data(data, size)
 
 
@@ -43,19 +51,20 @@ class Body(StreamReader):
     __slots__ = ()
 
     def feed_data(self, data: bytes, size: int = 0) -> bool:
-        if not data:
-            return False
+        self._buffer.append(data)
+        return False
+
+    def fed(self, size: int) -> None:
+        """What the parser made of `size` bytes, framing included, has been fed: the reader may have it."""
+        self._size += size
+        self.total_bytes += size
         buffer = self._buffer
-        buffer.append(data)
-        self._size += len(data)
-        self.total_bytes += len(data)
-        if (waiter := self._waiter) is not None:
+        if buffer and (waiter := self._waiter) is not None:
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
         if self._size > self._high_water or len(buffer) > self._high_water_chunks:
             self._protocol.pause_reading()
-        return False
 
     def begin_http_chunk_receiving(self) -> None:
         pass
@@ -68,7 +77,13 @@ class Body(StreamReader):
             raise self._exception
         buffer = self._buffer
         while not buffer and not self._eof:
-            await self._wait("readany")
+            if not self._protocol.connected:
+                raise RuntimeError("Connection closed.")
+            self._waiter = waiter = self._loop.create_future()
+            try:
+                await waiter
+            finally:
+                self._waiter = None
         if self._buffer_offset:  # after a `read` that left a part of a chunk
             return self._read_nowait(-1)
         data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
@@ -81,6 +96,6 @@ class Body(StreamReader):
 
 
 _IS_KNOWN = hasattr(ResponseHandler, "_reading_paused") and {
-    "_buffer", "_buffer_offset", "_cursor", "_eof", "_exception", "_high_water", "_high_water_chunks", "_protocol",
-    "_size", "_waiter", "total_bytes",
+    "_buffer", "_buffer_offset", "_cursor", "_eof", "_exception", "_high_water", "_high_water_chunks", "_loop",
+    "_protocol", "_size", "_waiter", "total_bytes",
 } <= {*StreamReader.__slots__}  # fmt: skip

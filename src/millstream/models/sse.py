@@ -55,17 +55,11 @@ class SSESplitter:
         self._keep(chunk[end + 2 :] if end >= 0 else chunk)
         if end < 0:
             return []
-        # Cut at lines: looking for one byte is twice as fast as looking for two.
-        lines = chunk[:end].split(b"\n")
-        if any(lines[1::2]):  # else every event is one line, as models send it
-            lines = [_data(block.split(b"\n")) for block in chunk[:end].split(b"\n\n")]
-            return [data for data in lines if data]
-        events = []
-        for line in lines[::2]:
-            data = line[6:] if line.startswith(b"data: ") else _data([line])
-            if data:
-                events.append(data)
-        return events
+        events = chunk[6:end].split(b"\n\ndata: ")
+        # Else every event is one line of data, as models send it, and nothing was looked at one by one.
+        if not chunk.startswith(b"data: ") or chunk.count(b"\n", 0, end) != 2 * (len(events) - 1):
+            events = [_data(block.split(b"\n")) for block in chunk[:end].split(b"\n\n")]
+        return [data for data in events if data] if b"" in events else events
 
     def flush(self) -> list[bytes]:
         """The data of a last event whose blank line never came. The splitter is not fed afterwards."""

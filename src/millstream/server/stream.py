@@ -93,7 +93,10 @@ async def send_stream(
             if reader.gone:
                 return
             body = framing.wrap(first, frames) if frames else framing.heartbeat
-            await send({"type": "http.response.body", "body": body, "more_body": True})
+            last = follower.at_end  # then the body ends with it: one write less
+            await send({"type": "http.response.body", "body": body, "more_body": not last})
+            if last:
+                return
             reader.sent()
             first = follower.cursor + 1
     except (Cut, Unavailable):

@@ -8,7 +8,7 @@ from mcp.server.context import ServerRequestContext
 from starlette.requests import Request
 
 from millstream.errors import MillstreamError, NotFound, Unavailable
-from millstream.events import AnyEvent, StepFinished, StepStarted, TextDelta, TextFinished, decode
+from millstream.events import AnyEvent, StepFinished, StepStarted, TextDelta, TextFinished, decode_all
 from millstream.follower import Cut
 from millstream.ids import new_id
 from millstream.marks import place_marks
@@ -115,8 +115,7 @@ async def _follow(caller: Caller, run_id: str) -> Snapshot:
     async with millstream_of(caller.request).supervisor.follow(run_id, caller.owner) as follower:
         try:
             while (frames := await follower.read()) is not None:
-                for frame in frames.splitlines():
-                    event = decode(frame)
+                for event in decode_all(frames):
                     fold.add(event)
                     await progress.tell(event)
         except (Cut, Unavailable):

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from millstream.errors import RunError, Unavailable, status_of
-from millstream.events import AnyEvent, RunFailed, RunStarted, StepFinished, StepStarted, decode, encode_json
+from millstream.events import AnyEvent, RunFailed, RunStarted, StepFinished, StepStarted, decode_all, encode_json
 from millstream.follower import Cut, Follower
 from millstream.live import WhenUnread
 from millstream.recovery import interrupted
@@ -88,7 +88,7 @@ class RunAnswer:
         """The run's events as they come; none at all means that a heartbeat is due, or that the client left."""
         try:
             while (frames := await follower.read()) is not None:
-                yield [event for frame in frames.splitlines() if (event := decode(frame)) is not None]
+                yield [event for event in decode_all(frames) if event is not None]
         except (Cut, Unavailable):
             if not self._encoder.resumable:  # else the body ends without an end, and the client comes back
                 yield [interrupted()]
