@@ -16,6 +16,7 @@ from millstream.events import (
     Source,
     TextDelta,
     decode,
+    decode_all,
     encode,
     encode_json,
 )
@@ -72,6 +73,20 @@ def test_zero_is_a_value() -> None:
 def test_a_reader_passes_over_types_that_it_does_not_know() -> None:
     assert decode(b'{"type":"hologram","seq":7,"at":1,"beam":[1,2]}') is None
     assert decode('{"type":"hologram"}') is None
+
+
+UNKNOWN = b'{"type":"hologram","seq":7,"at":1,"beam":[1,2]}\n'
+
+
+@given(frames=st.lists((EVENTS | TERMINALS).map(encode) | st.just(UNKNOWN), max_size=8))
+def test_many_frames_at_once_are_decoded_as_each_alone(frames: list[bytes]) -> None:
+    assert decode_all(b"".join(frames)) == [decode(frame) for frame in frames]
+
+
+def test_one_that_is_not_an_event_is_an_error_among_many_too() -> None:
+    for others in (b"", UNKNOWN):
+        with pytest.raises(ValueError):  # noqa: PT011
+            decode_all(others + b'{"type":"text.delta","seq":1,"at":0}\n')
 
 
 def test_a_reader_passes_over_fields_that_it_does_not_know() -> None:

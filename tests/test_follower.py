@@ -76,6 +76,19 @@ async def test_reading_ends_after_the_terminal_event_also_for_who_reads_the_log(
         assert await follower.read() is None
 
 
+async def test_who_has_read_the_terminal_event_of_a_run_that_is_here_knows_it_at_once() -> None:
+    log, producer = await open_run()
+    producer.text("word")
+    follower = Follower(log, "r", 0, producer)
+    assert b"word" not in (await follower.read() or b"")
+    assert b"word" in (await follower.read() or b"")
+    producer.end(RunFinished(), "finished")
+    assert not follower.at_end
+    await flush(log, producer)
+    assert b"run.finished" in (await follower.read() or b"")
+    assert follower.at_end
+
+
 async def test_a_lost_run_is_read_to_the_end_of_what_there_is_and_then_cut() -> None:
     log, producer = await open_run()
     producer.text("word")

@@ -1,6 +1,7 @@
 """A body is the same however it is cut, read and held back, and it is ours from its first chunk on."""
 
 import asyncio
+import gzip
 
 import pytest
 from aiohttp import ClientPayloadError
@@ -101,6 +102,24 @@ async def test_who_does_not_read_holds_the_peer_back_and_loses_nothing(size: int
             connection.data_received(left[fed : fed + 500])
             fed += 500
     assert received == b"".join(words)
+
+
+async def test_a_body_that_has_come_whole_holds_nothing_back_for_its_connection_may_serve_the_next_call() -> None:
+    connection, transport = connected()
+    connection.data_received(HEAD + chunked([b"x" * 1000] * 100))
+    assert not transport.paused
+    assert await rest_of(await body_of(connection)) == b"x" * 100_000
+
+
+async def test_what_unpacks_to_far_more_than_came_is_held_back_too() -> None:
+    connection, transport = connected()
+    words = gzip.compress(b"x" * 10_000_000)
+    head = HEAD.replace(b"Content-Type", b"Content-Encoding: gzip\r\nContent-Type")
+    connection.data_received(head + chunked([words]))
+    assert transport.paused
+    body = await body_of(connection)
+    assert body._size <= 20 * LIMIT
+    assert await rest_of(body) == b"x" * 10_000_000
 
 
 async def test_a_part_may_be_read_first_as_of_an_error() -> None:

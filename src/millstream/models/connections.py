@@ -34,6 +34,11 @@ class Connection(ResponseHandler):
         if self._body is not None:
             self._body.fed(len(data))
 
+    def hold_back(self) -> None:
+        """The peer sends no more until `resume_reading`. The parser, which is done with what came, goes on as it is."""
+        self._reading_paused = True
+        self._pause_transport_reading()
+
     def feed_data(self, data: Any, size: int = 0) -> None:
         """Takes a response's head, and its body that is to come."""
         message, body = data
@@ -63,8 +68,9 @@ class Body(StreamReader):
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
-        if self._size > self._high_water or len(buffer) > self._high_water_chunks:
-            self._protocol.pause_reading()
+        # At its end the connection may serve another call already.
+        if not self._eof and (self._size > self._high_water or len(buffer) > self._high_water_chunks):
+            self._protocol.hold_back()  # type: ignore[attr-defined]
 
     def begin_http_chunk_receiving(self) -> None:
         pass
@@ -91,11 +97,11 @@ class Body(StreamReader):
         self._size = 0
         self._cursor += len(data)
         if self._protocol._reading_paused:
-            self._protocol.resume_reading()
+            self._protocol.resume_reading(resume_parser=False)
         return data
 
 
-_IS_KNOWN = hasattr(ResponseHandler, "_reading_paused") and {
+_IS_KNOWN = {"_pause_transport_reading", "_reading_paused"} <= {*dir(ResponseHandler)} and {
     "_buffer", "_buffer_offset", "_cursor", "_eof", "_exception", "_high_water", "_high_water_chunks", "_loop",
     "_protocol", "_size", "_waiter", "total_bytes",
 } <= {*StreamReader.__slots__}  # fmt: skip
