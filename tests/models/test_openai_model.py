@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from aiohttp.client_proto import ResponseHandler
 from model_contract import (
     FOX,
     PATIENT,
@@ -31,7 +32,6 @@ from model_contract import (
 )
 
 from millstream.models import ChatModel, Finish, ModelOptions, Reasoning, Text, TokenUsage
-from millstream.models.connections import Connection
 from millstream.models.endpoint import azure_endpoint, openai_endpoint
 from millstream.models.openai import OpenAIModel, error_detail, retry_after_s
 from millstream.models.script import CountTokens, Delay, End, RateLimited, Refused, SayReasoning, SayText, Script, Stall
@@ -244,14 +244,14 @@ async def test_all_outputs_of_one_read_come_without_suspending() -> None:
 
 async def test_a_server_far_ahead_of_its_reader_is_held_up_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     held_up = 0
-    hold_back = Connection.hold_back
+    pause = ResponseHandler.pause_reading
 
-    def counted(connection: Connection) -> None:
+    def counted(connection: ResponseHandler) -> None:
         nonlocal held_up
         held_up += 1
-        hold_back(connection)
+        pause(connection)
 
-    monkeypatch.setattr(Connection, "hold_back", counted)
+    monkeypatch.setattr(ResponseHandler, "pause_reading", counted)
     words = [f"{number}:" + "x" * 60_000 for number in range(60)]  # far more than is buffered here and in the sockets
     texts: list[str] = []
     script = Script.of([SayText(text=each) for each in words])

@@ -21,32 +21,19 @@ class Connector(aiohttp.TCPConnector):
 
 
 class Connection(ResponseHandler):
-    _body: "Body | None" = None
-
     def data_received(self, data: bytes) -> None:
         if data.startswith(b"HTTP/") and (head := data.find(b"\r\n\r\n") + 4) > 3:
-            # By itself, so that the body is ours before anything is fed to it.
-            ResponseHandler.data_received(self, data[:head])
+            super().data_received(data[:head])  # first, so that the body is ours before anything is fed to it
             data = data[head:]
             if not data:
                 return
-        ResponseHandler.data_received(self, data)  # `super()` looks for it anew, per token
-        if self._body is not None:
-            self._body.fed(len(data))
-
-    def hold_back(self) -> None:
-        """The peer sends no more until `resume_reading`. The parser, which is done with what came, goes on as it is."""
-        self._reading_paused = True
-        self._pause_transport_reading()
+        super().data_received(data)
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         """Takes a response's head, and its body that is to come."""
-        message, body = data
-        self._body = None
-        # What is unpacked may be far more than came, and is held back as it grows: that stays aiohttp's own.
-        if type(body) is StreamReader and not message.compression and _IS_KNOWN:
+        body = data[1]
+        if type(body) is StreamReader and _IS_KNOWN:
             body.__class__ = Body
-            self._body = body  # type: ignore[assignment]
         super().feed_data(data, size)
 
 
@@ -56,21 +43,19 @@ class Body(StreamReader):
     __slots__ = ()
 
     def feed_data(self, data: bytes, size: int = 0) -> bool:
-        self._buffer.append(data)
-        return False
-
-    def fed(self, size: int) -> None:
-        """What the parser made of `size` bytes, framing included, has been fed: the reader may have it."""
-        self._size += size
-        self.total_bytes += size
+        if not data:
+            return False
         buffer = self._buffer
-        if buffer and (waiter := self._waiter) is not None:
+        buffer.append(data)
+        self._size += len(data)
+        self.total_bytes += len(data)
+        if (waiter := self._waiter) is not None:
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
-        # At its end the connection may serve another call already.
-        if not self._eof and (self._size > self._high_water or len(buffer) > self._high_water_chunks):
-            self._protocol.hold_back()  # type: ignore[attr-defined]
+        if self._size > self._high_water or len(buffer) > self._high_water_chunks:
+            self._protocol.pause_reading()
+        return False
 
     def begin_http_chunk_receiving(self) -> None:
         pass
@@ -97,11 +82,11 @@ class Body(StreamReader):
         self._size = 0
         self._cursor += len(data)
         if self._protocol._reading_paused:
-            self._protocol.resume_reading(resume_parser=False)
+            self._protocol.resume_reading()
         return data
 
 
-_IS_KNOWN = {"_pause_transport_reading", "_reading_paused"} <= {*dir(ResponseHandler)} and {
+_IS_KNOWN = hasattr(ResponseHandler, "_reading_paused") and {
     "_buffer", "_buffer_offset", "_cursor", "_eof", "_exception", "_high_water", "_high_water_chunks", "_loop",
     "_protocol", "_size", "_waiter", "total_bytes",
 } <= {*StreamReader.__slots__}  # fmt: skip
