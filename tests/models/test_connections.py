@@ -104,13 +104,6 @@ async def test_who_does_not_read_holds_the_peer_back_and_loses_nothing(size: int
     assert received == b"".join(words)
 
 
-async def test_a_body_that_has_come_whole_holds_nothing_back_for_its_connection_may_serve_the_next_call() -> None:
-    connection, transport = connected()
-    connection.data_received(HEAD + chunked([b"x" * 1000] * 100))
-    assert not transport.paused
-    assert await rest_of(await body_of(connection)) == b"x" * 100_000
-
-
 async def test_what_unpacks_to_far_more_than_came_is_held_back_too() -> None:
     connection, transport = connected()
     words = gzip.compress(b"x" * 10_000_000)
