@@ -180,7 +180,7 @@ async def test_whatever_waits_field_and_stop_stay_in_reach_and_the_transcript_ke
             {"name": f"{number}.txt", "mimeType": "text/plain", "buffer": b"The weir."} for number in range(waiting)
         ]
         await page.locator("input[type=file]").set_input_files(files)  # type: ignore[arg-type]
-        await expect(page.get_by_text("Ready", exact=True)).to_have_count(waiting)
+        await expect(page.get_by_text("Ready", exact=True)).to_have_count(waiting, timeout=30_000)
         await field.fill("\n".join(["a long draft"] * 40))
         await expect(page.get_by_role("button", name="Stop the answer")).to_be_in_viewport(ratio=1)
         await expect(field).to_be_in_viewport(ratio=1)
