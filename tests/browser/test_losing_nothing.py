@@ -84,18 +84,24 @@ async def test_a_question_asked_while_loading_goes_before_what_waited_already(pa
     await expect(page.locator(".bubble")).to_have_text(["One", "Now", "Waiting"])
 
 
+async def out_of_reach(visit: Watched, proxy: CuttingProxy, stage: Stage) -> tuple[Page, Locator]:
+    """A page that failed to load the conversation "One", whose link is given too."""
+    visit.expected = CUT
+    page = await visit.open(f"http://127.0.0.1:{proxy.port}/")
+    await answered(page, stage, "One")
+    await new_conversation(page)
+    proxy.cut()
+    link = page.get_by_role("navigation", name="Conversations").get_by_role("link", name="One")
+    await link.click()
+    await expect(page.locator(".problem")).to_have_text("The server cannot be reached.")
+    return page, link
+
+
 async def test_a_conversation_that_failed_to_load_is_loaded_by_another_click_and_its_question_waits(
     browser: Browser, stage: Stage, port: int
 ) -> None:
     async with CuttingProxy(port).running() as proxy, watched(browser, proxy.port) as visit:
-        visit.expected = CUT
-        page = await visit.open(f"http://127.0.0.1:{proxy.port}/")
-        await answered(page, stage, "One")
-        await new_conversation(page)
-        proxy.cut()
-        link = page.get_by_role("navigation", name="Conversations").get_by_role("link", name="One")
-        await link.click()
-        await expect(page.locator(".problem")).to_have_text("The server cannot be reached.")
+        page, link = await out_of_reach(visit, proxy, stage)
         await expect(page.locator(".welcome")).to_have_count(0)
         await ask(page, "Two")
         await expect(page.locator(".queue-text")).to_have_text(["Two"])
@@ -126,13 +132,7 @@ async def test_a_conversation_that_failed_to_load_is_loaded_as_soon_as_the_serve
     browser: Browser, stage: Stage, port: int
 ) -> None:
     async with CuttingProxy(port).running() as proxy, watched(browser, proxy.port) as visit:
-        visit.expected = CUT
-        page = await visit.open(f"http://127.0.0.1:{proxy.port}/")
-        await answered(page, stage, "One")
-        await new_conversation(page)
-        proxy.cut()
-        await page.get_by_role("navigation", name="Conversations").get_by_role("link", name="One").click()
-        await expect(page.locator(".problem")).to_have_text("The server cannot be reached.")
+        page, _ = await out_of_reach(visit, proxy, stage)
         proxy.mend()
         await expect(page.locator(".words")).to_have_text(["Answer One."])
         await expect(page.locator(".problem")).to_have_count(0)
