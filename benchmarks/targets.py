@@ -9,6 +9,8 @@ PEERS = HERE / "peers"
 PYTHON = HERE / ".venv" / "bin"
 LITELLM = HERE / "bin" / "litellm" / "bin"
 MILLSTREAM = Path(os.environ.get("BENCH_MILLSTREAM", HERE.parent / ".venv" / "bin" / "millstream"))
+# Another one to compare it with in the same run: how much a change saves.
+BEFORE = Path(os.environ.get("BENCH_BEFORE", MILLSTREAM))
 
 CHAT = (
     '{"model":"gpt-4o","stream":true,"stream_options":{"include_usage":true},'
@@ -60,17 +62,19 @@ def relay(command: str | None, **more: object) -> Target:
     return Target(command, "/v1/chat/completions", "sse", "content", CHAT, **more)  # type: ignore[arg-type]
 
 
-def millstream(framing: str = "ndjson", **settings: str) -> Target:
+def millstream(framing: str = "ndjson", command: Path = MILLSTREAM, **settings: str) -> Target:
     """Its own wire, an answer by the model alone."""
     stream = '"stream":true,' if framing == "ndjson" else ""  # `stream` means NDJSON; SSE is asked for by Accept
     body = f'{{{stream}"answer":"chat","messages":[{USER}]}}'
-    return served("/api/runs", framing, "text", body, '"type":"text.delta"', **settings)
+    return served("/api/runs", framing, "text", body, '"type":"text.delta"', command, **settings)
 
 
-def served(path: str, framing: str, key: str, body: str, only: str = "", **settings: str) -> Target:
+def served(
+    path: str, framing: str, key: str, body: str, only: str = "", command: Path = MILLSTREAM, **settings: str
+) -> Target:
     """The product as it is served, SQLite log on, in one of its protocols."""
     return Target(
-        f"{MILLSTREAM} serve --port {{port}} --data {{folder}}/data",
+        f"{command} serve --port {{port}} --data {{folder}}/data",
         path,
         framing,
         key,
@@ -88,6 +92,7 @@ def served(path: str, framing: str, key: str, body: str, only: str = "", **setti
 TARGETS: dict[str, Target] = {
     "direct": relay(None),
     "millstream": millstream(),
+    "millstream-before": millstream(command=BEFORE),
     "millstream-sse": millstream("sse"),
     "millstream-stop": millstream(when_unread="stop"),
     "millstream-memory": millstream(log="memory"),

@@ -1,7 +1,7 @@
 """Closing what died: a run whose producer is gone gets its one terminal event, and keeps what was durable."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Container
+from collections.abc import Callable, Container
 
 import msgspec
 
@@ -17,23 +17,19 @@ logger = logging.getLogger("millstream")
 async def fold_log(log: EventLog, run_id: str, producer: Producer | None = None) -> Fold:
     """The fold of all events there are now."""
     fold = Fold()
-    async for frames in frames_now(log, run_id, producer):
+    while frames := await frames_now(log, run_id, fold.seq, producer):
         fold.add_frames(frames)
     return fold
 
 
-async def frames_now(log: EventLog, run_id: str, producer: Producer | None) -> AsyncIterator[bytes]:
-    """All events there are now: the log's, then what the producer has beyond them."""
-    seq = 0
-    while True:
-        if producer is not None and (tail := producer.read(seq, READ_BYTES)) is not None:
-            frames = tail[0]
-        else:
-            frames = await read_log(log, run_id, seq, producer)
-        if not frames:
-            return
-        seq += frames.count(b"\n")
-        yield frames
+async def frames_now(log: EventLog, run_id: str, after: int, producer: Producer | None) -> bytes:
+    """The next events of those that there are now, at most `READ_BYTES`: the log's, or what the producer has.
+
+    Nothing when there are no more.
+    """
+    if producer is not None and (tail := producer.read(after, READ_BYTES)) is not None:
+        return tail[0]
+    return await read_log(log, run_id, after, producer)
 
 
 def interrupted(durable_seq: int | None = None) -> RunFailed:

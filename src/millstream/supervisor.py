@@ -228,7 +228,10 @@ class Supervisor:
             return
         if record.owner != owner:
             raise no_run(run_id)
-        async for frames in frames_now(self.log, run_id, live.producer if live is not None else None):
+        producer = live.producer if live is not None else None
+        seq = 0
+        while frames := await frames_now(self.log, run_id, seq, producer):
+            seq += frames.count(b"\n")
             for known in decode_all(frames):
                 if known is not None:
                     yield known

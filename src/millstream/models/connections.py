@@ -47,13 +47,12 @@ class Body(StreamReader):
             return False
         buffer = self._buffer
         buffer.append(data)
-        self._size += len(data)
-        self.total_bytes += len(data)
+        self._size = size = self._size + len(data)
         if (waiter := self._waiter) is not None:
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
-        if self._size > self._high_water or len(buffer) > self._high_water_chunks:
+        if size > self._high_water or len(buffer) > self._high_water_chunks:
             self._protocol.pause_reading()
         return False
 
@@ -88,5 +87,5 @@ class Body(StreamReader):
 
 _IS_KNOWN = hasattr(ResponseHandler, "_reading_paused") and {
     "_buffer", "_buffer_offset", "_cursor", "_eof", "_exception", "_high_water", "_high_water_chunks", "_loop",
-    "_protocol", "_size", "_waiter", "total_bytes",
+    "_protocol", "_size", "_waiter",
 } <= {*StreamReader.__slots__}  # fmt: skip

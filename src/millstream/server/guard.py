@@ -4,11 +4,11 @@ A website in a person's browser must not reach the server on their own machine: 
 allow-list, cross-site requests and WebSockets by the Origin check.
 """
 
+import functools
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -55,20 +55,23 @@ class Guard:
         await in_shape(refusal)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Forbidden | None:
-        headers = Headers(scope=scope)
-        host = headers.get("host", "")
+        host, origin = "", None
+        for name, value in reversed([*scope["headers"]]):  # of several the first counts
+            if name == b"host":
+                host = value.decode("latin-1")
+            elif name == b"origin":
+                origin = value.decode("latin-1")
         if self._hosts is not None and host_name(host) not in self._hosts:
             return Forbidden(
                 "This server does not answer to that Host name. Add it to MILLSTREAM_HOSTS if it is yours.",
                 code="host-not-allowed",
             )
-        if scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS:
-            origin = headers.get("origin")
-            if origin is not None and not self._same_site(origin, host):
-                return Forbidden(
-                    "Pages of that origin may not use this server. Add it to MILLSTREAM_ORIGINS if it is yours.",
-                    code="origin-not-allowed",
-                )
+        changes = scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS
+        if changes and origin is not None and not self._same_site(origin, host):
+            return Forbidden(
+                "Pages of that origin may not use this server. Add it to MILLSTREAM_ORIGINS if it is yours.",
+                code="origin-not-allowed",
+            )
         return None
 
     def _same_site(self, origin: str, host: str) -> bool:
@@ -79,6 +82,7 @@ class Guard:
         return bool(same_as) and same_as == host.lower()
 
 
+@functools.lru_cache(maxsize=64)
 def host_name(host: str) -> str:
     """The name in a Host header, without port and brackets; "" when it is not one."""
     match = _HOST.match(host.lower())

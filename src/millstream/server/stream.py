@@ -15,6 +15,9 @@ from millstream.wire.native import Framing
 
 STREAM_HEADERS = [(b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no")]
 
+# The client's leaving is looked for from then on: most answers that come at once have ended by then.
+WATCH_AFTER_S = 0.01
+
 JSON_HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 
 # Nobody reads it, but layers of a host's application take an answer without a beginning for a fault. As nginx's status.
@@ -24,7 +27,7 @@ CLIENT_GONE = Response(status_code=499)
 class Reader:
     """The client's side of one stream: whether it is still there, and how long it has been sent nothing."""
 
-    __slots__ = ("_follower", "_heartbeat_s", "_last", "_loop", "_receive", "_timer", "_watched", "gone")
+    __slots__ = ("_follower", "_heartbeat_s", "_last", "_loop", "_receive", "_timer", "_watching", "gone")
 
     def __init__(self, receive: Receive, follower: Follower, heartbeat_s: float) -> None:
         self.gone = False
@@ -33,8 +36,8 @@ class Reader:
         self._heartbeat_s = heartbeat_s
         self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()
-        self._timer = self._loop.call_later(heartbeat_s, self._tick)
-        self._watch()
+        self._watching: asyncio.Future[Message] | None = None
+        self._timer = self._loop.call_later(min(WATCH_AFTER_S, heartbeat_s), self._tick)
 
     def sent(self) -> None:
         self._last = self._loop.time()
@@ -46,10 +49,13 @@ class Reader:
 
     def close(self) -> None:
         self._timer.cancel()
-        self._watched.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
 
     def _tick(self) -> None:
         # One timer per stream, re-armed only when it fires: nothing per token.
+        if self._watching is None:
+            self._watch()
         left = self._heartbeat_s - (self._loop.time() - self._last)
         if left <= 0:
             self._follower.nudge()
@@ -58,8 +64,8 @@ class Reader:
 
     def _watch(self) -> None:
         # The task is `receive` itself: a coroutine around it would stay for as long as the stream is open.
-        self._watched = asyncio.ensure_future(self._receive())
-        self._watched.add_done_callback(self._on_message)
+        self._watching = asyncio.ensure_future(self._receive())
+        self._watching.add_done_callback(self._on_message)
 
     def _on_message(self, received: "asyncio.Future[Message]") -> None:
         if received.cancelled():

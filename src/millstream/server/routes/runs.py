@@ -44,7 +44,7 @@ class _Start:
         """The started run, its owner, and the form of its answer. What was asked is not kept while it is answered."""
         body = await read_body(request, millstream.settings.max_body_bytes)
         asked = within_bounds(parse_request(body), millstream.settings)
-        form = form_of(asked, request.headers.get("accept"))
+        form = form_of(asked, request)
         owner = await owner_of(request, millstream.identify)
         run_id, _ = await millstream.supervisor.start(asked, owner, paced=form != JSON)
         return run_id, owner, form
@@ -83,18 +83,23 @@ def _send(
     return send_stream(receive, send, follower, _FRAMINGS[form](), heartbeat, headers)
 
 
-def form_of(request: RunRequest, accept: str | None) -> str:
+def form_of(asked: RunRequest, request: Request) -> str:
     """The media type of the answer: `stream` beats Accept."""
-    if request.stream is not None:
-        return NDJSON if request.stream else JSON
-    return choose(accept, (JSON, NDJSON, SSE))
+    if asked.stream is not None:
+        return NDJSON if asked.stream else JSON
+    return choose(request.headers.get("accept"), (JSON, NDJSON, SSE))
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The request's body. Raises TooLarge as soon as it exceeds `limit` bytes."""
+    """The request's body. Raises TooLarge as soon as it exceeds `limit` bytes, ClientDisconnect."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
         if len(body) > limit:
             raise TooLarge(f"The request body is larger than {limit} bytes (MILLSTREAM_MAX_BODY_BYTES).")
     return bytes(body)
