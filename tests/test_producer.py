@@ -8,7 +8,7 @@ from millstream import producer as module
 from millstream.events import Data, ReasoningDelta, RunFinished, RunStarted, RunStopped, TextDelta, TextFinished, encode
 from millstream.follower import READ_BYTES
 from millstream.logs import Batch, RunRecord
-from millstream.producer import BATCH_BYTES, RETAINED_BYTES, Producer
+from millstream.producer import BATCH_BYTES, FEW, RETAINED_BYTES, Producer
 
 RECORD = RunRecord(run_id="r", owner="o", conversation_id="c", message_id="m", fingerprint="f", created=0, epoch=1)
 STARTED = encode(
@@ -109,8 +109,9 @@ async def test_readers_are_woken_once_a_turn(producer: Producer) -> None:
     assert not producer.changed().done()
 
 
-async def test_a_reader_is_given_whole_frames_up_to_its_limit(producer: Producer) -> None:
-    for number in range(9):
+@pytest.mark.parametrize("events", [9, 5 * FEW])
+async def test_a_reader_is_given_whole_frames_up_to_its_limit(producer: Producer, events: int) -> None:
+    for number in range(events):
         producer.write(Data(name="n", data=number))
     size = len(encode(Data(seq=2, at=10**6, name="n", data=0)))
     for limit in (1, size, 3 * size, 1 << 20):
@@ -119,7 +120,11 @@ async def test_a_reader_is_given_whole_frames_up_to_its_limit(producer: Producer
         frames, last = found
         assert frames.count(b"\n") == last - 1
         assert len(frames) <= limit or last == 2
-    assert producer.read(10, 100) == (b"", 10)
+        if last <= events:
+            more = producer.read(last, 1)
+            assert more is not None
+            assert len(frames) + len(more[0]) > limit, "there was room for another one"
+    assert producer.read(events + 1, 100) == (b"", events + 1)
 
 
 async def test_a_tail_is_what_is_unflushed_plus_what_is_retained(producer: Producer) -> None:
@@ -135,13 +140,17 @@ async def test_a_tail_is_what_is_unflushed_plus_what_is_retained(producer: Produ
     assert producer.read(producer.last_seq - 1, 10_000) is not None
 
 
-async def test_rows_of_the_log_are_bounded(producer: Producer) -> None:
-    for _ in range(100):
+@pytest.mark.parametrize("events", [FEW - 1, 100])
+async def test_rows_of_the_log_are_bounded_and_the_last_one_ends_the_run(producer: Producer, events: int) -> None:
+    for _ in range(events):
         producer.write(Data(name="n", data="x" * 3000))
+    producer.end(RunFinished(), "finished")
     batches = producer.unflushed()
     assert all(len(batch.frames) <= BATCH_BYTES for batch in batches)
     assert [batch.first_seq for batch in batches] == [2, *(batch.last_seq + 1 for batch in batches[:-1])]
-    assert batches[-1].last_seq == 101
+    assert batches[-1].last_seq == events + 2
+    assert len(batches) > 1
+    assert [batch.state for batch in batches] == ["running"] * (len(batches) - 1) + ["finished"]
 
 
 async def test_the_terminal_event_is_seen_when_it_is_durable(producer: Producer) -> None:

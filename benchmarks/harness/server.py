@@ -32,6 +32,8 @@ from harness.upstream import BIN, FakeModel
 # A round is clean when neighbours neither delayed the upstream nor kept the server waiting for its core.
 LATE_UPSTREAM_US = 60_000
 WAITING_SHARE = 0.12
+# What a server does for its answers after their end counts too.
+SETTLE_S = 0.5
 
 Result = dict[str, Any]
 
@@ -133,6 +135,7 @@ class Server:
             watch()
             time.sleep(0.2)
         out, _ = process.communicate()
+        time.sleep(SETTLE_S)
         result: Result = json.loads(out)
         pids = self.pids()
         sent = self.model.stats()

@@ -21,6 +21,9 @@ DELTA_LIMIT = 5 * 1024
 # Rows of the log are no larger than this (unless one event is), so that reading a part never loads much more than it.
 BATCH_BYTES = 32 * 1024
 
+# So many frames are joined without looking at their sizes first: nearly always they fit.
+FEW = 16
+
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -200,44 +203,29 @@ class Producer:
         """What the log does not have yet, in order, and the terminal event with it."""
         self._seal()
         self._is_dirty = False
-        batches: list[Batch] = []
-        frames: list[bytes] = []
-        size, first = 0, self._flushed + 1
         state: RunState = "running"
         durable_seq = None
         waiting = self._frames[self._flushed + 1 - self._first :]
         if self._final is not None and not self.ended:
             final, state, durable_seq = self._final
             waiting.append(final)
-        for number, frame in enumerate(waiting):
-            if frames and size + len(frame) > BATCH_BYTES:
-                last = self._flushed + number
-                batches.append(self._batch(first, last, frames))
-                frames, size, first = [], 0, last + 1
-            frames.append(frame)
-            size += len(frame)
-        if frames:
-            last = self._flushed + len(waiting)
-            batches.append(self._batch(first, last, frames, state, durable_seq))
+        batches: list[Batch] = []
+        begin, count = 0, len(waiting)
+        while begin < count:
+            frames, end = _together(waiting, begin, BATCH_BYTES)
+            batches.append(
+                Batch(
+                    run_id=self.run_id,
+                    epoch=self._epoch,
+                    first_seq=self._flushed + 1 + begin,
+                    last_seq=self._flushed + end,
+                    frames=frames,
+                    state=state if end == count else "running",
+                    durable_seq=durable_seq if end == count else None,
+                )
+            )
+            begin = end
         return batches
-
-    def _batch(
-        self,
-        first: int,
-        last: int,
-        frames: list[bytes],
-        state: RunState = "running",
-        durable_seq: int | None = None,
-    ) -> Batch:
-        return Batch(
-            run_id=self.run_id,
-            epoch=self._epoch,
-            first_seq=first,
-            last_seq=last,
-            frames=b"".join(frames),
-            state=state,
-            durable_seq=durable_seq,
-        )
 
     def flushed(self, last: int) -> None:
         """The log has everything up to `last`."""
@@ -248,8 +236,7 @@ class Producer:
                 self._ending.set_result(None)
             self._wake()
         first = self._first
-        for frame in self._frames[self._flushed + 1 - first : last + 1 - first]:
-            self._retained += len(frame)
+        self._retained += sum(map(len, self._frames[self._flushed + 1 - first : last + 1 - first]))
         self._flushed = last
         drop = 0
         while self._retained > RETAINED_BYTES:
@@ -282,11 +269,8 @@ class Producer:
             return frames[begin], after + 1
         if begin >= count:
             return b"", after
-        size, end = 0, begin
-        while end < count and (end == begin or size + len(frames[end]) <= limit):
-            size += len(frames[end])
-            end += 1
-        return b"".join(frames[begin:end]), after + end - begin
+        together, end = _together(frames, begin, limit)
+        return together, after + end - begin
 
     def changed(self) -> asyncio.Future[None]:
         """A future that is done when there is more to read, the run has ended, or it was lost."""
@@ -297,6 +281,18 @@ class Producer:
     def end_reached(self) -> asyncio.Future[None]:
         """A future (shared: shield it) that is done when the terminal event is durable, or the run was lost."""
         return self._ending
+
+
+def _together(frames: list[bytes], begin: int, limit: int) -> tuple[bytes, int]:
+    """Frames from `begin` on, at most `limit` bytes but at least one frame, and where those after them begin."""
+    if len(frames) - begin <= FEW:
+        together = b"".join(frames[begin:])
+        if len(together) <= limit:
+            return together, len(frames)
+    size, end = len(frames[begin]), begin + 1
+    while end < len(frames) and (size := size + len(frames[end])) <= limit:
+        end += 1
+    return b"".join(frames[begin:end]), end
 
 
 def _without_surrogates(event: Event) -> Event:

@@ -193,6 +193,19 @@ class Fold:
                 self._reasoning.append(event.text)
             case RunStarted():
                 self._started = event
+            case TextFinished():
+                self._reason = event.reason
+                self._unsupported = event.unsupported
+            case Usage():
+                self._usage = UsageState(
+                    event.input_tokens,
+                    event.output_tokens,
+                    event.estimated,
+                    event.reasoning_tokens,
+                    event.cached_tokens,
+                )
+            case RunFinished():
+                self._state = "finished"
             case StepStarted():
                 self._steps[event.step_id] = StepState(
                     event.step_id, event.name, event.label, "running", event.at, event.retry_after
@@ -216,15 +229,8 @@ class Fold:
                     tool.output, tool.error = event.output, event.error
             case Data():
                 self._data[event.name, event.key] = DataState(event.name, event.data, event.key)
-            case TextFinished():
-                self._reason = event.reason
-                self._unsupported = event.unsupported
             case Followups():
                 self._followups = list(event.questions)
-            case Usage():
-                self._usage = UsageState(**{name: getattr(event, name) for name in UsageState.__struct_fields__})
-            case RunFinished():
-                self._state = "finished"
             case RunStopped():
                 self._state = "stopped"
                 self._seen = event.seen

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,6 +20,8 @@ from millstream.producer import Producer
 from millstream.request import RunRequest
 from millstream.run import Run
 from millstream.turns import Turn, resolve_turn
+
+T = TypeVar("T")
 
 # Whoever started a run reads it at once; one that nobody has come to read after this counts as unread.
 UNCLAIMED_S = 5.0
@@ -59,7 +61,7 @@ class Starter:
         self._on_begun = begun
         self._when_unread = when_unread
         self._max_running = max_running
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._beginning: dict[str, asyncio.Event] = {}  # runs that were let in and are not yet in `live`
         self.draining = False
 
@@ -92,7 +94,7 @@ class Starter:
             raise
         # A caller that is cancelled from here on does not take the run with it.
         await begun.wait()
-        return run_id, beginning.is_new()
+        return run_id, beginning.result()
 
     def _let_in(self, run_id: str) -> None:
         """The start of that run is over, however it ended."""
@@ -104,14 +106,14 @@ class Starter:
             raise Unavailable("The server is shutting down; try again in a moment.", code="draining", retry_after=5)
         if len(self._live) + len(self._beginning) > self._max_running:  # this one is among those that begin
             raise Unavailable("The server is busy; try again in a moment.", code="busy", retry_after=2)
-        try:
-            return self._answers[request.answer or "default"]
-        except KeyError:
+        registered = self._answers.get(request.answer or "default")
+        if registered is None:
             names = ", ".join(sorted(self._answers)) or "none"
             raise InputError(
                 f"There is no answer named {request.answer or 'default'!r} here; there are: {names}.",
                 code="unknown-answer",
-            ) from None
+            )
+        return registered
 
     def _begin(
         self,
@@ -122,8 +124,8 @@ class Starter:
         turn: Turn,
         when_unread: WhenUnread,
         paced: bool,
-    ) -> "_Beginning":
-        """Lets the answer begin and has the start written."""
+    ) -> asyncio.Task[bool]:
+        """Lets the answer begin and has the start written; the task tells whether it is a new run."""
         started_at = time.monotonic()
         created = int(time.time() * 1000)
         record = RunRecord(
@@ -145,33 +147,36 @@ class Starter:
         live = LiveRun(producer, run, when_unread, is_first=turn.listed and len(turn.messages) == 1)
         # The answer begins while its start is being written; nobody can follow it, and nothing is flushed, before that
         # is durable.
-        live.task = asyncio.get_running_loop().create_task(live.execute(registered.answer), name=f"run-{run_id}")
-        self._tasks.add(live.task)
-        live.task.add_done_callback(self._tasks.discard)
+        live.task = self._own(live.execute(registered.answer), f"run-{run_id}")
+        return self._own(self._write_start(live, turn, frame), f"start-{run_id}")
+
+    async def _write_start(self, live: LiveRun, turn: Turn, frame: bytes) -> bool:
+        record = live.producer.record
         head = ConversationHead(
-            conversation_id=turn.conversation_id, title=turn.title, created=created, updated=created
+            conversation_id=turn.conversation_id, title=turn.title, created=record.created, updated=record.created
         )
+        stored = turn.stored(record.owner, record.run_id, record.created)
         try:
-            # Both are asked for before either is done, so that they share a transaction.
-            logged = self._log.create(record, frame)
-            begun = self._conversations.begin(head, owner, turn.stored(owner, run_id, created), listed=turn.listed)
-            return _Beginning(live, logged, begun, self._on_written)
+            # Both are asked for before either is awaited, so that they share a transaction.
+            logged = asyncio.ensure_future(self._log.create(record, frame))
+            begun = asyncio.ensure_future(self._conversations.begin(head, record.owner, stored, listed=turn.listed))
+            try:
+                existing, new = await logged
+            finally:
+                await begun
+            if not new:
+                live.withdraw()
+                _same(existing, record.owner, record.fingerprint)
+                return False
+            self._live[record.run_id] = live
+            self._on_begun(live)
+            live.unread(UNCLAIMED_S)
+            return True
         except BaseException:
             live.withdraw()
             raise
-
-    def _on_written(self, beginning: "_Beginning") -> None:
-        """The start is durable, or could not be written."""
-        live = beginning.live
-        try:
-            if beginning.succeeded:
-                self._live[live.producer.run_id] = live
-                self._on_begun(live)
-                live.unread(UNCLAIMED_S)
-            else:
-                live.withdraw()
         finally:
-            self._let_in(live.producer.run_id)
+            self._let_in(record.run_id)
 
     async def begun(self, run_id: str) -> None:
         """Returns when no start of that run is under way here: who chose its id may ask for it before it is durable."""
@@ -190,54 +195,11 @@ class Starter:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
 
-
-class _Beginning:
-    """A start that is being written, in the log and in the conversation. It has no task: it is told when that is done.
-
-    `written` is called when both are, however they ended.
-    """
-
-    __slots__ = ("_awaited", "_begun", "_logged", "_written", "live")
-
-    def __init__(
-        self,
-        live: LiveRun,
-        logged: Awaitable[tuple[RunRecord, bool]],
-        begun: Awaitable[None],
-        written: Callable[["_Beginning"], None],
-    ) -> None:
-        self.live = live
-        self._logged = asyncio.ensure_future(logged)
-        self._begun = asyncio.ensure_future(begun)
-        self._written = written
-        self._awaited = 2
-        self._logged.add_done_callback(self._on_done)
-        self._begun.add_done_callback(self._on_done)
-
-    def _on_done(self, done: asyncio.Future[Any]) -> None:
-        if not done.cancelled():
-            done.exception()  # a caller that was cancelled will not ask for it
-        self._awaited -= 1
-        if self._awaited == 0:
-            self._written(self)
-
-    @property
-    def succeeded(self) -> bool:
-        """The run is new, and durable."""
-        return not _failed(self._begun) and not _failed(self._logged) and self._logged.result()[1]
-
-    def is_new(self) -> bool:
-        """False when the same run was started before. Raises Conflict, or what kept the start from being written."""
-        self._begun.result()
-        existing, new = self._logged.result()
-        if not new:
-            record = self.live.producer.record
-            _same(existing, record.owner, record.fingerprint)
-        return new
-
-
-def _failed(done: asyncio.Future[Any]) -> bool:
-    return done.cancelled() or done.exception() is not None
+    def _own(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _same(record: RunRecord, owner: str, fingerprint: str) -> None:

@@ -1,5 +1,6 @@
 """No website can reach a person's own server: Host allow-list, Origin check, CORS for those who were allowed."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -96,6 +97,24 @@ async def test_an_opaque_origin_is_nobodys_even_without_a_host(tmp_path: Path) -
     async with serving(tmp_path) as server:
         response = await server.request("POST", "/api/runs", json=QUESTION, headers={"Host": "", "Origin": "null"})
         assert response.status == 403
+
+
+async def test_of_two_hosts_or_origins_the_first_counts(server: Server) -> None:
+    """As for everything else that reads a header."""
+    ours, theirs = f"127.0.0.1:{server.port}", "evil.example"
+    for hosts, origins, status in (
+        ((theirs, ours), (), 403),
+        ((ours, theirs), (), 404),
+        ((ours,), (f"http://{theirs}", f"http://{ours}"), 403),
+        ((ours,), (f"http://{ours}", f"http://{theirs}"), 404),
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        lines = ["POST /api/runs/x/stop HTTP/1.1", "Content-Length: 0", "Connection: close"]
+        lines += [f"Host: {host}" for host in hosts] + [f"Origin: {origin}" for origin in origins]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        first = await asyncio.wait_for(reader.readline(), 10)
+        assert first.split()[1] == str(status).encode(), (hosts, origins)
+        writer.close()
 
 
 async def test_an_allowed_origin_may_ask_and_read_and_other_origins_still_not(tmp_path: Path) -> None:
