@@ -16,7 +16,7 @@ from millstream.wire.native import Framing
 STREAM_HEADERS = [(b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no")]
 
 # The client's leaving is looked for from then on: most answers that come at once have ended by then.
-WATCH_AFTER_S = 0.01
+WATCH_AFTER_S = 0.002
 
 JSON_HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 
