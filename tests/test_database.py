@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from millstream import database
-from millstream.database import Database, connect
+from millstream.database import READS_TOGETHER, Database, connect
 from millstream.errors import ConfigurationError, Unavailable
 
 NOTES = "CREATE TABLE notes (text TEXT NOT NULL UNIQUE);"
@@ -88,6 +88,27 @@ async def test_a_reader_cannot_write(tmp_path: Path) -> None:
     await database.close()
 
 
+async def test_reads_that_are_asked_for_together_are_told_together(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", (NOTES,))
+    await database.write(add("one"))
+    asked = [database.read(notes) for _ in range(READS_TOGETHER + 1)]
+    await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+    assert all(each.done() for each in asked[:-1])
+    assert await asyncio.gather(*asked) == [["one"]] * len(asked)
+    await database.close()
+
+
+async def test_one_bad_read_does_not_take_its_neighbours_with_it(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", (NOTES,))
+    await database.write(add("one"))
+    given_up = database.read(notes)
+    asked = [database.read(job) for job in (notes, add("no"), notes)]
+    given_up.cancel()
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    assert [results[0], type(results[1]), results[2]] == [["one"], sqlite3.OperationalError, ["one"]]
+    await database.close()
+
+
 async def test_a_caller_that_gave_up_does_not_undo_its_write(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db", (NOTES,))
     caller = database.write(add("one"))
@@ -98,12 +119,14 @@ async def test_a_caller_that_gave_up_does_not_undo_its_write(tmp_path: Path) -> 
     await database.close()
 
 
-async def test_closing_finishes_the_queued_writes_and_refuses_new_ones(tmp_path: Path) -> None:
+async def test_closing_finishes_what_was_asked_for_and_refuses_new_ones(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db", (NOTES,))
     writes = [database.write(add(str(number))) for number in range(300)]
     await asyncio.sleep(0)
+    read = database.read(notes)
     await database.close()
     await asyncio.gather(*writes)
+    assert len(await read) <= 300
     with pytest.raises(Unavailable):
         await database.write(add("late"))
     with pytest.raises(Unavailable):

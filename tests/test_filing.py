@@ -77,3 +77,38 @@ async def test_a_conversation_shows_an_answer_that_is_not_filed_yet(tmp_path: Pa
         assert stored.snapshot is None, "filing waits for others to file with"
         assert message.snapshot is not None
         assert message.snapshot.message.content == "Hello."
+
+
+class Waiting(logs_sqlite.SqliteLog):
+    """Answers no read before so many were asked for."""
+
+    def __init__(self, database: Database, expected: int) -> None:
+        super().__init__(database)
+        self.reads = 0
+        self._expected = expected
+        self._all_asked = asyncio.Event()
+
+    async def read(self, run_id: str, after: int, limit: int) -> bytes:
+        self.reads += 1
+        if self.reads == self._expected:
+            self._all_asked.set()
+        await asyncio.wait_for(self._all_asked.wait(), 10)
+        return await super().read(run_id, after, limit)
+
+
+async def test_answers_that_end_together_are_read_together_and_only_to_their_end(tmp_path: Path) -> None:
+    async with supervised(tmp_path, hello) as supervisor:
+        run_ids = [await start(supervisor) for _ in range(FILED_TOGETHER)]
+        await asyncio.gather(*(read(supervisor, run_id) for run_id in run_ids))
+    database = Database(tmp_path / "millstream.db", MIGRATIONS)
+    await database.write(lambda connection: connection.execute("UPDATE messages SET snapshot = NULL"))
+    conversations = conversations_sqlite.SqliteConversations(database)
+    log = Waiting(database, len(run_ids))
+    filer = Filer(log, conversations)
+    for run_id in run_ids:
+        filer.add(run_id)
+    await filer.flush()
+    unfiled = await conversations.unfinished()
+    await database.close()
+    assert not unfiled
+    assert log.reads == len(run_ids)

@@ -19,6 +19,8 @@ Job = Callable[[sqlite3.Connection], T]
 
 # A transaction that groups more jobs than this would make the first of them wait for the last.
 JOBS_PER_TRANSACTION = 256
+# So many reads that were asked for together are told together: the first of them waits for the last.
+READS_TOGETHER = 32
 # 16 MB. Each flush writes the pages of the runs in progress anew: the later they go into the main file, the fewer.
 CHECKPOINT_PAGES = 4000
 # Pages of its own that each connection keeps, in KB: the system caches the file too, and reading one from there costs
@@ -53,6 +55,16 @@ class _Call:
                 self.future.set_result(value)
             else:
                 self.future.set_exception(error)
+
+
+def _tell(calls: Sequence[_Call]) -> None:
+    """From a thread: those who wait for these calls learn how they ended."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
+    for call in calls:
+        by_loop.setdefault(call.loop, []).append(call)
+    for loop, its_calls in by_loop.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_resolve, its_calls)
 
 
 def _resolve(calls: Sequence[_Call]) -> None:
@@ -144,6 +156,7 @@ class Database:
         self.path = path
         self._jobs: queue.SimpleQueue[list[_Call] | None] = queue.SimpleQueue()
         self._gathered: list[_Call] = []
+        self._asked: list[_Call] = []
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="millstream-db-read")
         self._read_connection: sqlite3.Connection | None = None
         self._closed = False
@@ -182,11 +195,26 @@ class Database:
             self._jobs.put(self._gathered)
             self._gathered = []
 
-    async def read(self, job: Job[T]) -> T:
-        """Runs `job` on the reading connection; it sees every write that was awaited before."""
+    def read(self, job: Job[T]) -> asyncio.Future[T]:
+        """Asks for `job` to be run on the reading connection; it sees every write that was awaited before.
+
+        It fails with Unavailable when the database is closed.
+        """
+        loop = asyncio.get_running_loop()
+        call = _Call(job, loop)
         if self._closed:
-            raise Unavailable("the database is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, job)
+            call.future.set_exception(Unavailable("the database is closed"))
+            return call.future
+        if not self._asked:
+            loop.call_soon(self._submit_reads)
+        self._asked.append(call)
+        return call.future
+
+    def _submit_reads(self) -> None:
+        """What was asked for in one turn of the loop wakes the reader once."""
+        asked, self._asked = self._asked, []
+        for first in range(0, len(asked), READS_TOGETHER):
+            self._reader.submit(self._read_all, asked[first : first + READS_TOGETHER])
 
     async def close(self) -> None:
         """Finishes the queued writes, then closes both connections."""
@@ -194,6 +222,7 @@ class Database:
             return
         self._closed = True
         self._submit()
+        self._submit_reads()
         self._jobs.put(None)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._thread.join)
@@ -207,11 +236,19 @@ class Database:
         connection.execute("PRAGMA foreign_keys=ON")
         return connection
 
-    def _read(self, job: Job[T]) -> T:
+    def _read_all(self, calls: Sequence[_Call]) -> None:
+        for call in calls:
+            try:
+                call.outcome = (call.job(self._reading()), None)
+            except BaseException as error:
+                call.outcome = (None, error)
+        _tell(calls)
+
+    def _reading(self) -> sqlite3.Connection:
         if self._read_connection is None:
             self._read_connection = self._connect()
             self._read_connection.execute("PRAGMA query_only=ON")
-        return job(self._read_connection)
+        return self._read_connection
 
     def _close_reader(self) -> None:
         if self._read_connection is not None:
@@ -223,12 +260,7 @@ class Database:
             calls, last = self._waiting_calls()
             if calls:
                 self._run(connection, calls)
-                by_loop: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
-                for call in calls:
-                    by_loop.setdefault(call.loop, []).append(call)
-                for loop, its_calls in by_loop.items():
-                    if not loop.is_closed():
-                        loop.call_soon_threadsafe(_resolve, its_calls)
+                _tell(calls)
             if last:
                 connection.close()
                 return

@@ -67,11 +67,15 @@ class Filer:
             self._task = None
 
     async def _file(self, ended: Sequence[_Ended]) -> None:
+        # All are asked for before any is awaited, so that they share a read, and then a transaction.
+        folds = await asyncio.gather(
+            *(fold_log(self._log, run_id, producer) for run_id, producer, _ in ended), return_exceptions=True
+        )
         writing: list[tuple[Snapshot, Awaitable[None], Callable[[Snapshot], None] | None]] = []
-        # All are asked for before any is awaited, so that they share a transaction.
-        for run_id, producer, filed in ended:
+        for (run_id, _, filed), fold in zip(ended, folds, strict=True):
             try:
-                fold = await fold_log(self._log, run_id, producer)
+                if isinstance(fold, BaseException):
+                    raise fold
                 if fold.seq:  # else it was deleted meanwhile
                     snapshot = fold.snapshot()
                     writing.append((snapshot, self._conversations.finish(snapshot), filed))

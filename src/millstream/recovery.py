@@ -17,7 +17,7 @@ logger = logging.getLogger("millstream")
 async def fold_log(log: EventLog, run_id: str, producer: Producer | None = None) -> Fold:
     """The fold of all events there are now."""
     fold = Fold()
-    while frames := await frames_now(log, run_id, fold.seq, producer):
+    while not fold.ended and (frames := await frames_now(log, run_id, fold.seq, producer)):
         fold.add_frames(frames)
     return fold
 

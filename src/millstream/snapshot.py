@@ -170,6 +170,11 @@ class Fold:
         return self._at
 
     @property
+    def ended(self) -> bool:
+        """The terminal event was added: none follows it."""
+        return self._state != "running"
+
+    @property
     def words_complete(self) -> bool:
         return self._reason is not None
 
@@ -177,6 +182,10 @@ class Fold:
         for number, event in enumerate(decode_all(frames)):
             if event is None:  # passed over, but the cursor stands behind it
                 self._seq = max(self._seq, _numbered.decode(frames.splitlines()[number]).seq)
+            elif type(event) is TextDelta and event.seq > self._seq:  # as most are: what `add` would do
+                self._seq = event.seq
+                self._at = event.at
+                self._text.append(event.text)
             else:
                 self.add(event)
 

@@ -67,7 +67,7 @@ class EventLog(Protocol):
         """
         ...
 
-    async def read(self, run_id: str, after: int, limit: int) -> bytes:
+    def read(self, run_id: str, after: int, limit: int) -> Awaitable[bytes]:
         """Frames from seq `after` + 1 on: whole ones, at most `limit` bytes, but at least one if there is any."""
         ...
 

@@ -113,7 +113,7 @@ class SqliteLog:
 
         return self._database.write(job)
 
-    async def read(self, run_id: str, after: int, limit: int) -> bytes:
+    def read(self, run_id: str, after: int, limit: int) -> Awaitable[bytes]:
         def job(connection: sqlite3.Connection) -> bytes:
             found: list[bytes] = []
             size = 0
@@ -132,7 +132,7 @@ class SqliteLog:
             rows.close()
             return b"".join(found)
 
-        return await self._database.read(job)
+        return self._database.read(job)
 
     async def renew(self, leases: Sequence[tuple[str, int]]) -> frozenset[str]:
         def job(connection: sqlite3.Connection) -> frozenset[str]:
