@@ -10,7 +10,7 @@ PYTHON = HERE / ".venv" / "bin"
 LITELLM = HERE / "bin" / "litellm" / "bin"
 MILLSTREAM = Path(os.environ.get("BENCH_MILLSTREAM", HERE.parent / ".venv" / "bin" / "millstream"))
 # Another one to compare it with in the same run: how much a change saves.
-BEFORE = Path(os.environ.get("BENCH_BEFORE", MILLSTREAM))
+BEFORE = os.environ.get("BENCH_BEFORE")
 
 CHAT = (
     '{"model":"gpt-4o","stream":true,"stream_options":{"include_usage":true},'
@@ -92,7 +92,7 @@ def served(
 TARGETS: dict[str, Target] = {
     "direct": relay(None),
     "millstream": millstream(),
-    "millstream-before": millstream(command=BEFORE),
+    **({"millstream-before": millstream(command=Path(BEFORE))} if BEFORE else {}),
     "millstream-sse": millstream("sse"),
     "millstream-stop": millstream(when_unread="stop"),
     "millstream-memory": millstream(log="memory"),

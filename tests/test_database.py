@@ -1,4 +1,6 @@
 import asyncio
+import contextlib
+import gc
 import os
 import sqlite3
 import subprocess
@@ -106,6 +108,47 @@ async def test_one_bad_read_does_not_take_its_neighbours_with_it(tmp_path: Path)
     given_up.cancel()
     results = await asyncio.gather(*asked, return_exceptions=True)
     assert [results[0], type(results[1]), results[2]] == [["one"], sqlite3.OperationalError, ["one"]]
+    await database.close()
+
+
+async def test_a_read_that_failed_halfway_does_not_hold_later_ones_to_its_moment(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", (NOTES,))
+    for text in ("one", "two"):
+        await database.write(add(text))
+
+    def halfway(connection: sqlite3.Connection) -> None:
+        rows = connection.execute("SELECT text FROM notes")
+        rows.fetchone()
+        raise ValueError("a damaged row")
+
+    gc.disable()
+    try:
+        with contextlib.suppress(ValueError):
+            await database.read(halfway)
+        await database.write(add("three"))
+        assert await database.read(notes) == ["one", "two", "three"]
+    finally:
+        gc.enable()
+    await database.close()
+
+
+async def test_a_read_whose_caller_gave_up_is_not_made(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", (NOTES,))
+    entered, leave = threading.Event(), threading.Event()
+
+    def slow(connection: sqlite3.Connection) -> None:
+        entered.set()
+        assert leave.wait(10)
+
+    made: list[str] = []
+    first = database.read(slow)
+    await asyncio.to_thread(entered.wait, 10)
+    given_up = database.read(lambda _: made.append("given up"))
+    last = database.read(lambda _: made.append("last"))
+    given_up.cancel()
+    leave.set()
+    await asyncio.gather(first, last)
+    assert made == ["last"]
     await database.close()
 
 

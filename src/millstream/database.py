@@ -217,7 +217,7 @@ class Database:
             self._reader.submit(self._read_all, asked[first : first + READS_TOGETHER])
 
     async def close(self) -> None:
-        """Finishes the queued writes, then closes both connections."""
+        """Finishes what was asked for, then closes both connections."""
         if self._closed:
             return
         self._closed = True
@@ -236,13 +236,18 @@ class Database:
         connection.execute("PRAGMA foreign_keys=ON")
         return connection
 
-    def _read_all(self, calls: Sequence[_Call]) -> None:
+    def _read_all(self, calls: list[_Call]) -> None:
         for call in calls:
+            if call.future.cancelled():
+                continue
             try:
                 call.outcome = (call.job(self._reading()), None)
             except BaseException as error:
                 call.outcome = (None, error)
         _tell(calls)
+        # An error keeps its frames: kept by them, both would stay, and with them a cursor that the job had open.
+        del call
+        calls.clear()
 
     def _reading(self) -> sqlite3.Connection:
         if self._read_connection is None:

@@ -68,16 +68,15 @@ class Filer:
 
     async def _file(self, ended: Sequence[_Ended]) -> None:
         # All are asked for before any is awaited, so that they share a read, and then a transaction.
-        folds = await asyncio.gather(
-            *(fold_log(self._log, run_id, producer) for run_id, producer, _ in ended), return_exceptions=True
+        snapshots = await asyncio.gather(
+            *(self._snapshot(run_id, producer) for run_id, producer, _ in ended), return_exceptions=True
         )
         writing: list[tuple[Snapshot, Awaitable[None], Callable[[Snapshot], None] | None]] = []
-        for (run_id, _, filed), fold in zip(ended, folds, strict=True):
+        for (run_id, _, filed), snapshot in zip(ended, snapshots, strict=True):
             try:
-                if isinstance(fold, BaseException):
-                    raise fold
-                if fold.seq:  # else it was deleted meanwhile
-                    snapshot = fold.snapshot()
+                if isinstance(snapshot, BaseException):
+                    raise snapshot
+                if snapshot is not None:
                     writing.append((snapshot, self._conversations.finish(snapshot), filed))
             except Exception as error:
                 _not_filed(run_id, error)
@@ -88,6 +87,11 @@ class Filer:
                     filed(snapshot)
             except Exception as error:
                 _not_filed(snapshot.run_id, error)
+
+    async def _snapshot(self, run_id: str, producer: Producer | None) -> Snapshot | None:
+        """None when the run was deleted meanwhile."""
+        fold = await fold_log(self._log, run_id, producer)
+        return fold.snapshot() if fold.seq else None
 
 
 def _not_filed(run_id: str, error: Exception) -> None:

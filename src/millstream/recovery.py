@@ -17,7 +17,9 @@ logger = logging.getLogger("millstream")
 async def fold_log(log: EventLog, run_id: str, producer: Producer | None = None) -> Fold:
     """The fold of all events there are now."""
     fold = Fold()
-    while not fold.ended and (frames := await frames_now(log, run_id, fold.seq, producer)):
+    seq = 0
+    while not fold.ended and (frames := await frames_now(log, run_id, seq, producer)):
+        seq += frames.count(b"\n")
         fold.add_frames(frames)
     return fold
 

@@ -56,7 +56,8 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> Forbidden | None:
         host, origin = "", None
-        for name, value in reversed([*scope["headers"]]):  # of several the first counts
+        headers = scope["headers"] = [*scope["headers"]]
+        for name, value in reversed(headers):  # of several the first counts
             if name == b"host":
                 host = value.decode("latin-1")
             elif name == b"origin":

@@ -54,13 +54,13 @@ class Reader:
 
     def _tick(self) -> None:
         # One timer per stream, re-armed only when it fires: nothing per token.
-        if self._watching is None:
-            self._watch()
         left = self._heartbeat_s - (self._loop.time() - self._last)
         if left <= 0:
             self._follower.nudge()
             left = self._heartbeat_s
         self._timer = self._loop.call_later(left, self._tick)
+        if self._watching is None:
+            self._watch()
 
     def _watch(self) -> None:
         # The task is `receive` itself: a coroutine around it would stay for as long as the stream is open.

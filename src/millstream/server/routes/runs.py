@@ -91,15 +91,10 @@ def form_of(asked: RunRequest, request: Request) -> str:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The request's body. Raises TooLarge as soon as it exceeds `limit` bytes, ClientDisconnect."""
+    """The request's body. Raises TooLarge as soon as it exceeds `limit` bytes."""
     body = bytearray()
-    more = True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
+    async for chunk in request.stream():
+        body += chunk
         if len(body) > limit:
             raise TooLarge(f"The request body is larger than {limit} bytes (MILLSTREAM_MAX_BODY_BYTES).")
     return bytes(body)
