@@ -28,6 +28,17 @@ def notes(connection: sqlite3.Connection) -> list[str]:
     return [row[0] for row in connection.execute("SELECT text FROM notes ORDER BY rowid")]
 
 
+class Held:
+    """A job that ends when it may."""
+
+    def __init__(self) -> None:
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def __call__(self, connection: sqlite3.Connection) -> None:
+        self.begun.set()
+        assert self.may_end.wait(10)
+
+
 async def test_an_awaited_write_is_read_back(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db", (NOTES,))
     await database.write(add("one"))
@@ -37,25 +48,20 @@ async def test_an_awaited_write_is_read_back(tmp_path: Path) -> None:
 
 async def test_writes_that_wait_together_share_a_transaction(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db", (NOTES,))
-    entered, leave = threading.Event(), threading.Event()
-
-    def slow(connection: sqlite3.Connection) -> None:
-        entered.set()
-        assert leave.wait(10)
-
+    held = Held()
     versions: list[int] = []
 
     def version(connection: sqlite3.Connection) -> None:
         versions.append(connection.total_changes)
         assert connection.in_transaction
 
-    first = database.write(slow)
-    await asyncio.to_thread(entered.wait, 10)
+    first = database.write(held)
+    await asyncio.to_thread(held.begun.wait, 10)
     others = [database.write(add(str(number))) for number in range(5)]
     others.append(database.write(version))
     await asyncio.sleep(0)
     assert await database.read(notes) == [], "nothing is committed while the first job runs"
-    leave.set()
+    held.may_end.set()
     await asyncio.gather(first, *others)
     assert await database.read(notes) == ["0", "1", "2", "3", "4"]
     await database.close()
@@ -134,19 +140,14 @@ async def test_a_read_that_failed_halfway_does_not_hold_later_ones_to_its_moment
 
 async def test_a_read_whose_caller_gave_up_is_not_made(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db", (NOTES,))
-    entered, leave = threading.Event(), threading.Event()
-
-    def slow(connection: sqlite3.Connection) -> None:
-        entered.set()
-        assert leave.wait(10)
-
+    held = Held()
     made: list[str] = []
-    first = database.read(slow)
-    await asyncio.to_thread(entered.wait, 10)
+    first = database.read(held)
+    await asyncio.to_thread(held.begun.wait, 10)
     given_up = database.read(lambda _: made.append("given up"))
     last = database.read(lambda _: made.append("last"))
     given_up.cancel()
-    leave.set()
+    held.may_end.set()
     await asyncio.gather(first, last)
     assert made == ["last"]
     await database.close()

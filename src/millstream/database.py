@@ -155,8 +155,8 @@ class Database:
     def __init__(self, path: Path, migrations: Sequence[str]) -> None:
         self.path = path
         self._jobs: queue.SimpleQueue[list[_Call] | None] = queue.SimpleQueue()
-        self._gathered: list[_Call] = []
-        self._asked: list[_Call] = []
+        self._writes: list[_Call] = []  # asked for in this turn of the loop, as `_reads` are
+        self._reads: list[_Call] = []
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="millstream-db-read")
         self._read_connection: sqlite3.Connection | None = None
         self._closed = False
@@ -179,49 +179,43 @@ class Database:
         too long. A job may be run twice (alone, after a neighbour in its transaction failed), so it must only touch
         the database.
         """
-        loop = asyncio.get_running_loop()
-        call = _Call(job, loop)
-        if self._closed:
-            call.future.set_exception(Unavailable("the database is closed"))
-            return call.future
-        if not self._gathered:
-            loop.call_soon(self._submit)
-        self._gathered.append(call)
-        return call.future
-
-    def _submit(self) -> None:
-        """What was asked for in one turn of the loop wakes the writer once."""
-        if self._gathered:
-            self._jobs.put(self._gathered)
-            self._gathered = []
+        return self._ask(job, self._writes, self._submit_writes)
 
     def read(self, job: Job[T]) -> asyncio.Future[T]:
         """Asks for `job` to be run on the reading connection; it sees every write that was awaited before.
 
         It fails with Unavailable when the database is closed.
         """
+        return self._ask(job, self._reads, self._submit_reads)
+
+    def _ask(self, job: Job[T], together: list[_Call], submit: Callable[[], None]) -> asyncio.Future[T]:
+        """What is asked for in one turn of the loop is submitted together, and wakes its thread once."""
         loop = asyncio.get_running_loop()
         call = _Call(job, loop)
         if self._closed:
             call.future.set_exception(Unavailable("the database is closed"))
             return call.future
-        if not self._asked:
-            loop.call_soon(self._submit_reads)
-        self._asked.append(call)
+        if not together:
+            loop.call_soon(submit)
+        together.append(call)
         return call.future
 
+    def _submit_writes(self) -> None:
+        if self._writes:
+            self._jobs.put(self._writes)
+            self._writes = []
+
     def _submit_reads(self) -> None:
-        """What was asked for in one turn of the loop wakes the reader once."""
-        asked, self._asked = self._asked, []
-        for first in range(0, len(asked), READS_TOGETHER):
-            self._reader.submit(self._read_all, asked[first : first + READS_TOGETHER])
+        reads, self._reads = self._reads, []
+        for first in range(0, len(reads), READS_TOGETHER):
+            self._reader.submit(self._read_all, reads[first : first + READS_TOGETHER])
 
     async def close(self) -> None:
         """Finishes what was asked for, then closes both connections."""
         if self._closed:
             return
         self._closed = True
-        self._submit()
+        self._submit_writes()
         self._submit_reads()
         self._jobs.put(None)
         loop = asyncio.get_running_loop()

@@ -21,9 +21,6 @@ DELTA_LIMIT = 5 * 1024
 # Rows of the log are no larger than this (unless one event is), so that reading a part never loads much more than it.
 BATCH_BYTES = 32 * 1024
 
-# So many frames are joined without looking at their sizes first: nearly always they fit.
-FEW = 16
-
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -285,10 +282,6 @@ class Producer:
 
 def _together(frames: list[bytes], begin: int, limit: int) -> tuple[bytes, int]:
     """Frames from `begin` on, at most `limit` bytes but at least one frame, and where those after them begin."""
-    if len(frames) - begin <= FEW:
-        together = b"".join(frames[begin:])
-        if len(together) <= limit:
-            return together, len(frames)
     size, end = len(frames[begin]), begin + 1
     while end < len(frames) and (size := size + len(frames[end])) <= limit:
         end += 1

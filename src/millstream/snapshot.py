@@ -182,10 +182,6 @@ class Fold:
         for number, event in enumerate(decode_all(frames)):
             if event is None:  # passed over, but the cursor stands behind it
                 self._seq = max(self._seq, _numbered.decode(frames.splitlines()[number]).seq)
-            elif type(event) is TextDelta and event.seq > self._seq:  # as most are: what `add` would do
-                self._seq = event.seq
-                self._at = event.at
-                self._text.append(event.text)
             else:
                 self.add(event)
 
