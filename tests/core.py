@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from millstream.answers.adapt import AnyAnswer, as_answer
-from millstream.conversations import sqlite as conversations_sqlite
+from millstream.conversations.sqlite import SqliteConversations
 from millstream.database import Database
 from millstream.events import AnyEvent, decode
 from millstream.follower import Follower
@@ -16,12 +16,12 @@ from millstream.logs import EventLog
 from millstream.logs import sqlite as logs_sqlite
 from millstream.request import RunRequest
 from millstream.run import Run
+from millstream.server.app import MIGRATIONS
 from millstream.starting import Registered
 from millstream.supervisor import Supervisor
 
 T = TypeVar("T")
 
-MIGRATIONS = (logs_sqlite.SCHEMA + conversations_sqlite.SCHEMA, conversations_sqlite.SCHEMA_2)
 OWNER = "local"
 
 
@@ -58,7 +58,7 @@ async def supervised(
     named = answers if isinstance(answers, Mapping) else {"default": answers}
     registered = {name: Registered(as_answer(answer), "test-model") for name, answer in named.items()}
     database = Database(folder / "millstream.db", MIGRATIONS)
-    conversations = conversations_sqlite.SqliteConversations(database)
+    conversations = SqliteConversations(database)
     supervisor = Supervisor(log or logs_sqlite.SqliteLog(database), conversations, registered, **options)
     await supervisor.open(alone=True)
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core import MIGRATIONS, OWNER, read, start, supervised
-from millstream.conversations import sqlite as conversations_sqlite
+from millstream.conversations.sqlite import SqliteConversations
 from millstream.database import Database
 from millstream.errors import Unavailable
 from millstream.filing import FILED_TOGETHER, Filer
@@ -19,7 +19,7 @@ async def hello(run: Run) -> None:
     run.write("Hello.")
 
 
-class Refusing(conversations_sqlite.SqliteConversations):
+class Refusing(SqliteConversations):
     """Cannot store the answer of one run."""
 
     refused = ""
@@ -35,7 +35,7 @@ async def test_every_answer_is_filed_once_the_supervisor_is_closed(tmp_path: Pat
         run_ids = [await start(supervisor) for _ in range(FILED_TOGETHER + 3)]
         await asyncio.gather(*(read(supervisor, run_id) for run_id in run_ids))
     database = Database(tmp_path / "millstream.db", MIGRATIONS)
-    conversations = conversations_sqlite.SqliteConversations(database)
+    conversations = SqliteConversations(database)
     filed = [await conversations.message_of_run(run_id) for run_id in run_ids]
     await database.close()
     assert [message and message.snapshot and message.snapshot.message.content for message in filed] == [
@@ -102,7 +102,7 @@ async def test_answers_that_end_together_are_read_together_and_only_to_their_end
         await asyncio.gather(*(read(supervisor, run_id) for run_id in run_ids))
     database = Database(tmp_path / "millstream.db", MIGRATIONS)
     await database.write(lambda connection: connection.execute("UPDATE messages SET snapshot = NULL"))
-    conversations = conversations_sqlite.SqliteConversations(database)
+    conversations = SqliteConversations(database)
     log = Waiting(database, len(run_ids))
     filer = Filer(log, conversations)
     for run_id in run_ids:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from conversations_contract import ConversationsContract
 
-from millstream.conversations.sqlite import SCHEMA, SCHEMA_2, SqliteConversations
+from millstream.conversations.schema import SCHEMA, SCHEMA_2
+from millstream.conversations.sqlite import SqliteConversations
 from millstream.database import Database
 
 

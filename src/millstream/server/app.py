@@ -21,7 +21,8 @@ from millstream.answers.adapt import AnyAnswer, as_answer
 from millstream.answers.chat import ChatAnswer
 from millstream.answers.prompt import Prompts
 from millstream.answers.title import Titles
-from millstream.conversations import sqlite as conversations_sqlite
+from millstream.conversations import schema as conversations_schema
+from millstream.conversations.sqlite import SqliteConversations
 from millstream.database import Database
 from millstream.documents.folders import expand
 from millstream.documents.library import Library
@@ -51,7 +52,7 @@ from millstream.server.settings import Settings, load_settings, provider_environ
 from millstream.starting import Registered
 from millstream.supervisor import Supervisor
 
-MIGRATIONS = (logs_sqlite.SCHEMA + conversations_sqlite.SCHEMA, conversations_sqlite.SCHEMA_2)
+MIGRATIONS = (logs_sqlite.SCHEMA + conversations_schema.SCHEMA, conversations_schema.SCHEMA_2)
 
 logger = logging.getLogger("millstream")
 
@@ -160,7 +161,7 @@ class Millstream:
                 opened.push_async_callback(index.close)
                 library = Library(index, create_pool(settings), watch_s=settings.watch_seconds)
                 opened.push_async_callback(library.close)
-                store = conversations_sqlite.SqliteConversations(database)
+                store = SqliteConversations(database)
                 titles = Titles(store, model, Prompts(settings.prompts))
                 opened.push_async_callback(titles.close)
                 supervisor = Supervisor(
