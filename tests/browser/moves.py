@@ -7,6 +7,16 @@ from playwright.async_api import Locator, Page, expect
 
 from .stage import Stage
 
+# From then on, what a screen reader is given to say is in `announced`.
+LISTEN = """() => {
+    window.announced = [];
+    const root = document.querySelector("millstream-chat").shadowRoot;
+    for (const region of root.querySelectorAll("[role=status], [role=alert]"))
+        new MutationObserver((changes) => {
+            for (const change of changes) for (const node of change.addedNodes) announced.push(node.textContent);
+        }).observe(region, {childList: true, subtree: true, characterData: true});
+}"""
+
 AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
 
 

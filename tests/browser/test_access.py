@@ -10,7 +10,7 @@ from millstream.errors import ModelError
 from millstream.run import Run
 
 from .conftest import Watched, watched
-from .moves import ask, set_to, until_done, violations
+from .moves import LISTEN, ask, set_to, until_done, violations
 from .stage import HANDBOOK, RIVERS, Stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -175,6 +175,7 @@ async def test_no_rarer_state_has_a_violation(
         await page.keyboard.press("Escape")
         await side.get_by_role("searchbox").fill("nothing like it")
         await expect(side.get_by_text("No conversation has all these words.")).to_be_visible()
+        await expect(page.get_by_role("status").get_by_text("No conversation has all these words.")).to_have_count(1)
         await look("nothing found")
         if width < 800:
             await side.get_by_role("button", name="Close the list").click()
@@ -302,14 +303,6 @@ async def test_a_citation_leads_to_its_source_and_escape_leads_back(visit: Watch
     await expect(citation).to_be_focused()
 
 
-LISTEN = """() => {
-    window.announced = [];
-    const root = document.querySelector("millstream-chat").shadowRoot;
-    for (const region of root.querySelectorAll("[role=status], [role=alert]"))
-        new MutationObserver((changes) => {
-            for (const change of changes) for (const node of change.addedNodes) announced.push(node.textContent);
-        }).observe(region, {childList: true, subtree: true, characterData: true});
-}"""
 LIVE = "[aria-live]:not([aria-live=off]), [role=status], [role=alert], output"
 
 

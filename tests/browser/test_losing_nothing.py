@@ -1,9 +1,10 @@
 """What was typed is asked in its place, or is still where it was typed."""
 
 import asyncio
+import contextlib
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, Route, expect
+from playwright.async_api import Browser, Error, Locator, Page, Route, expect
 
 from .conftest import Watched, watched
 from .moves import answered, ask, until_done
@@ -305,3 +306,117 @@ async def test_a_question_that_waits_for_an_answer_is_asked_when_one_comes_back_
     stage.say("Answer Two.")
     stage.end()
     await expect(page.locator(".words")).to_have_text(["Answer One.", "Answer Two."])
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["new", "named"])
+async def test_a_question_that_could_not_be_sent_outlives_a_reload(
+    visit: Watched, page: Page, stage: Stage, named: bool
+) -> None:
+    visit.expected = CUT
+    if named:
+        await answered(page, stage, "First")
+    await page.route("**/api/**", lambda route: route.abort())
+    async with page.expect_event("requestfailed", lambda request: request.url.endswith("/api/runs")):
+        await ask(page, "Anybody there?")
+    async with page.expect_event("requestfailed"):
+        await page.reload()
+    await page.unroute("**/api/**")
+    stage.say("Yes.")
+    stage.end()
+    await expect(page.locator(".words")).to_have_text([*(["Answer First."] if named else []), "Yes."])
+    await expect(page.locator(".queue")).to_have_count(0)
+    await page.reload()
+    await expect(page.locator(".words").last).to_have_text("Yes.")
+    await until_done(page)
+    assert [run.question for run in stage.runs] == [*(["First"] if named else []), "Anybody there?"]
+
+
+async def test_a_reload_before_the_first_event_comes_back_to_the_answer(
+    visit: Watched, page: Page, stage: Stage
+) -> None:
+    visit.expected = CUT
+    begun = asyncio.Event()
+    stage.do(lambda run: begun.set())
+
+    async def hold_back(route: Route) -> None:
+        with contextlib.suppress(Error):
+            await route.fetch()
+            await route.abort()
+
+    await page.route("**/api/runs", hold_back)
+    await ask(page, "One")
+    await begun.wait()
+    await page.unroute("**/api/runs")
+    await page.reload()
+    stage.say("Answer One.")
+    stage.end()
+    await expect(page.locator(".words")).to_have_text(["Answer One."])
+    await expect(page.locator(".bubble")).to_have_text(["One"])
+    assert len(stage.runs) == 1
+
+
+async def test_going_back_from_a_new_conversation_leads_to_the_page_before_it(page: Page, stage: Stage) -> None:
+    await answered(page, stage, "One")
+    await new_conversation(page)
+    await answered(page, stage, "Two")
+    await page.go_back()
+    await expect(page.locator(".welcome")).to_be_visible()
+    await page.go_back()
+    await expect(page.locator(".words")).to_have_text(["Answer One."])
+
+
+async def test_a_question_for_a_conversation_that_is_gone_is_given_back(
+    visit: Watched, page: Page, stage: Stage
+) -> None:
+    visit.expected = ("404 (Not Found)",)
+    await page.goto(page.url.partition("#")[0] + "#gone")
+    await page.reload()
+    await expect(page.locator(".problem")).to_have_text("There is no such conversation.")
+    await ask(page, "One")
+    await expect(page.get_by_label("Your question")).to_have_value("One")
+    await expect(page.locator(".queue")).to_have_count(0)
+
+
+async def test_undo_shows_the_deleted_conversation_that_was_come_back_to(
+    visit: Watched, page: Page, stage: Stage
+) -> None:
+    visit.expected = ("404 (Not Found)",)
+    await answered(page, stage, "One")
+    await page.get_by_role("button", name="More for").click()
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    await expect(page.locator(".welcome")).to_be_visible()
+    await page.go_back()
+    await expect(page.locator(".problem")).to_have_text("There is no such conversation.")
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.locator(".words")).to_have_text(["Answer One."])
+
+
+async def test_a_window_that_is_looked_at_again_shows_what_another_has_asked(
+    visit: Watched, page: Page, stage: Stage
+) -> None:
+    await answered(page, stage, "One")
+    other = await visit.open(page.url)
+    await answered(page, stage, "Two")
+    await expect(other.locator(".words")).to_have_text(["Answer One."])
+    await other.evaluate("dispatchEvent(new Event('focus'))")
+    await expect(other.locator(".words")).to_have_text(["Answer One.", "Answer Two."])
+
+
+async def test_a_follow_up_to_an_earlier_version_is_still_shown_after_a_reload(page: Page, stage: Stage) -> None:
+    await answered(page, stage, "One")
+    editor = await in_other_words(page, 0)
+    await editor.fill("Two")
+    await page.keyboard.press("Enter")
+    stage.say("Answer Two.")
+    stage.end()
+    await expect(page.locator(".words")).to_have_text(["Answer Two."])
+    await page.get_by_role("button", name="Earlier version").click()
+    await ask(page, "And then?")
+    stage.say("Half")
+    shown = ["Answer One.", "Half"]
+    await expect(page.locator(".words")).to_have_text(shown)
+    await page.reload()
+    await expect(page.locator(".words")).to_have_text(shown)
+    stage.say(" an answer.")
+    stage.end()
+    await expect(page.locator(".words")).to_have_text(["Answer One.", "Half an answer."])

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Error, Page, Route, expect
 
 from .conftest import Watched
-from .moves import ask, set_to
+from .moves import LISTEN, answered, ask, set_to
 from .stage import HANDBOOK, Stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -124,3 +124,35 @@ async def test_a_stop_is_not_lost_when_another_conversation_is_opened_at_once(
     await page.reload()
     await page.get_by_role("link", name="Tell me").click()
     await expect(page.get_by_text("You stopped this answer.")).to_be_visible()
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["new", "named"])
+async def test_a_question_that_cannot_be_sent_is_taken_back(
+    visit: Watched, page: Page, stage: Stage, named: bool
+) -> None:
+    visit.expected = ("net::ERR_",)
+    if named:
+        await answered(page, stage, "First")
+    await page.route("**/api/runs**", lambda route: route.abort())
+    async with page.expect_event("requestfailed"):
+        await ask(page, "Tell me")
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_label("Your question")).to_have_value("Tell me")
+    await expect(page.locator(".bubble")).to_have_count(1 if named else 0)
+    await expect(page.locator(".problem")).to_have_count(0)
+    await page.unroute("**/api/runs**")
+    await page.reload()
+    await expect(page.get_by_label("Your question")).to_have_value("Tell me")
+    await expect(page.locator(".queue")).to_have_count(0)
+    assert [run.question for run in stage.runs] == (["First"] if named else [])
+
+
+async def test_that_it_was_stopped_is_announced_behind_the_words_that_stay(page: Page, stage: Stage) -> None:
+    await page.evaluate(LISTEN)
+    await ask(page, "Tell me")
+    stage.say("One.\n\nTwo")
+    await expect(page.locator(".words")).to_contain_text("Two")
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_text("You stopped this answer.")).to_be_visible()
+    await expect(page.get_by_role("status").get_by_text("Stopped")).to_have_count(1)
+    assert await page.evaluate("announced") == ["Answering", "One.", "Two", "Stopped"]

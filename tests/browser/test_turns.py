@@ -11,7 +11,7 @@ from millstream.errors import ModelError
 from millstream.run import Run
 
 from .conftest import Watched, watched
-from .moves import ask, last_answer, set_to, until_done
+from .moves import answered, ask, last_answer, set_to, until_done
 from .stage import HANDBOOK, Stage, new_millstream, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -375,3 +375,34 @@ async def test_a_wait_that_is_only_told_in_words_shows_how_long_it_has_taken(pag
     await expect(second.locator(".time")).to_have_text(re.compile(r"^2\ds$"))
     over.set()
     stage.end()
+
+
+async def test_where_there_is_no_clipboard_for_pages_text_is_copied_all_the_same(
+    browser: Browser, stage: Stage, port: int
+) -> None:
+    async with watched(browser, port) as visit:
+        await visit.context.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+        page = await visit.open(f"http://127.0.0.1:{port}/")
+        await answered(page, stage, "One")
+        await page.get_by_role("button", name="Copy as Markdown").click()
+        await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+        await page.get_by_label("Your question").focus()
+        await page.keyboard.press("Control+V")
+        await expect(page.get_by_label("Your question")).to_have_value("Answer One.")
+
+
+async def test_that_nothing_could_be_copied_is_said(browser: Browser, stage: Stage, port: int) -> None:
+    async with watched(browser, port) as visit:
+        await visit.context.add_init_script(
+            "Object.defineProperty(navigator, 'clipboard', {value: undefined}); document.execCommand = () => false"
+        )
+        page = await visit.open(f"http://127.0.0.1:{port}/")
+        await ask(page, "One")
+        stage.say("```\nwheel.turn()\n```\n")
+        stage.end()
+        await until_done(page)
+        for button in ("Copy as Markdown", "Copy the code"):
+            await page.locator(".code").hover()
+            await page.get_by_role("button", name=button).click()
+            await expect(page.locator(".problem")).to_have_text("The browser did not allow copying.")
+            await page.get_by_role("button", name="Dismiss").click()

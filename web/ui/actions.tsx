@@ -1,13 +1,12 @@
 import type { JSX, RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { AssistantMessage, Feedback } from "../core/api";
+import { COPIED_MS, copyText } from "./clipboard";
 import { duration } from "./duration";
 import { Icon, IconButton } from "./icons";
 import { isKey } from "./keys";
 import { useUi } from "./ui";
 import { Versions } from "./versions";
-
-const COPIED_MS = 2_000;
 
 interface Props {
   message: AssistantMessage;
@@ -173,13 +172,11 @@ function useCopy(): [boolean, (text: string) => void] {
     return () => clearTimeout(timer);
   }, [copied]);
   const copy = (text: string): void => {
-    navigator.clipboard.writeText(text).then(
-      () => {
-        setCopied(true);
-        announcer.say(t("copied"));
-      },
-      () => chat.report(t("copy_failed")),
-    );
+    void copyText(text).then((isCopied) => {
+      setCopied(isCopied);
+      if (isCopied) announcer.say(t("copied"));
+      else chat.report(t("copy_failed"));
+    });
   };
   return [copied, copy];
 }

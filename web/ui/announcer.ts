@@ -102,7 +102,9 @@ export class Announcer {
         if (this.isWhole) this.whole(run.run_id);
         return;
       case "stopped":
-        this.say(t("say_stopped"));
+        this.summary = t("say_stopped");
+        // What is on screen of it is still to be spoken.
+        if (this.isWhole || message.content === "") this.whole(run.run_id);
         return;
       case "failed":
         speak(this.assertive, `${t("failed")} ${message.error?.message ?? ""}`);

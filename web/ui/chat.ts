@@ -55,7 +55,8 @@ export interface Host {
 }
 
 const INDEXING_POLL_MS = 1_000;
-const RUN_PLACE = "run-";
+/** What the address keeps of a conversation that has no name yet begins with this, and its first run's id follows. */
+export const RUN_PLACE = "run-";
 
 /**
  * One conversation and one followed run. It knows no DOM; `subscribe` tells of each change.
@@ -69,8 +70,8 @@ export class Chat extends Store<ChatState> {
   private readonly closing = new AbortController();
   /** Ends the wait for another try to load the shown conversation. */
   private reloading = new AbortController();
-  /** What was asked last, until the server is known to have it. */
-  private sending: RunRequest | null = null;
+  /** What was asked last, until the server is known to have it, and the messages before it. */
+  private sending: { request: RunRequest; before: readonly StoredMessage[] } | null = null;
   /** The run whose answer was asked for as a whole. */
   private whole: string | null = null;
   /** What is still being sent for conversations that are out of sight. */
@@ -165,7 +166,15 @@ export class Chat extends Store<ChatState> {
       const { messages } = this.state;
       conversationId = await this.conversationOf(place);
       if (this.state.messages !== messages) return;
+      const [unsent] = this.queues.of(place);
+      if (unsent) this.queues.take(place, unsent.id);
       if (conversationId !== null) this.queues.name(conversationId);
+      else if (unsent) {
+        this.wanted = null;
+        this.show(null);
+        await this.askAfter(undefined, unsent.question, undefined, unsent.id);
+        return;
+      }
     }
     this.host.remember(conversationId);
     this.show(conversationId);
@@ -187,7 +196,7 @@ export class Chat extends Store<ChatState> {
     }
     const queued = { id: randomId(), question };
     this.queues.add(conversationId, queued);
-    this.set({ queue: this.queues.of(conversationId) });
+    this.set({ queue: this.waiting(conversationId) });
     if (loaded) return;
     this.wanted ??= queued.id;
     if (!opening) await this.reload();
@@ -209,7 +218,10 @@ export class Chat extends Store<ChatState> {
     await this.answerAnew(answer, { continues: answer.run.run_id });
   }
 
-  /** Stops the answer at what is on screen. What waits in the queue stays there. */
+  /**
+   * Stops the answer at what is on screen. What waits in the queue stays there. A question that the server cannot be
+   * reached with is taken back.
+   */
   async stop(): Promise<void> {
     const { following } = this.state;
     if (following === null || following.stopping) return;
@@ -221,6 +233,12 @@ export class Chat extends Store<ChatState> {
       this.publish(await stopRun(this.api, this.surroundings, runId, seen));
     } catch (error) {
       if (this.state.following?.runId !== runId) return;
+      if (error instanceof Unreachable && this.sending?.request.run_id === runId) {
+        const { request, before } = this.sending;
+        this.follower.leave();
+        this.takeBack(request, before, null);
+        return;
+      }
       this.follower.stopping(false);
       this.set({ problem: sentence(error) });
     }
@@ -235,8 +253,9 @@ export class Chat extends Store<ChatState> {
 
   /** Takes a waiting question out of the queue. */
   unqueue(id: string): Queued | undefined {
-    const queued = this.queues.take(this.state.conversationId, id);
-    this.set({ queue: this.queues.of(this.state.conversationId) });
+    const { conversationId } = this.state;
+    const queued = this.queues.take(conversationId, id);
+    this.set({ queue: this.waiting(conversationId) });
     return queued;
   }
 
@@ -315,7 +334,7 @@ export class Chat extends Store<ChatState> {
     if (sending === null || following?.stopping) return;
     // What waits behind the first question of a new conversation is no business of the next new one.
     const waiting = conversationId === null ? this.queues.takeNameless() : [];
-    const delivery = this.deliver(sending, conversationId, waiting);
+    const delivery = this.deliver(sending.request, conversationId, waiting);
     if (conversationId === null) return;
     this.deliveries.set(conversationId, delivery);
     void delivery.then(() => this.deliveries.delete(conversationId));
@@ -328,12 +347,14 @@ export class Chat extends Store<ChatState> {
         if (update.kind !== "events" && update.kind !== "snapshot") continue;
         const begun =
           update.kind === "snapshot" ? update.snapshot : update.events.reduce(fold, emptySnapshot(request.run_id));
+        this.received(request);
         this.queues.add(begun.conversation_id, ...waiting);
         break;
       }
       this.host.conversationsChanged();
     } catch (error) {
       if (this.closing.signal.aborted) return;
+      this.received(request);
       this.giveBack(from, ...(request.question === undefined ? [] : [request.question]), ...waiting.map((one) => one.question));
       this.set({ problem: sentence(error) });
     }
@@ -359,7 +380,7 @@ export class Chat extends Store<ChatState> {
       problem: null,
       opening: !loaded,
       loaded,
-      queue: this.queues.of(conversationId),
+      queue: this.waiting(conversationId),
       queuePaused: true,
       options: this.desk.of(conversationId).options ?? {},
     });
@@ -384,7 +405,7 @@ export class Chat extends Store<ChatState> {
     if (this.state.following !== null || question === undefined) return;
     const runId = randomId();
     this.point(question, `answer-${runId}`);
-    await this.run({ run_id: runId, ...from, ...this.chosenOptions }, [pendingAnswer(runId, question)], null);
+    await this.run({ run_id: runId, ...from, ...this.chosenOptions }, [pendingAnswer(runId, question)]);
   }
 
   private async askAfter(
@@ -396,7 +417,9 @@ export class Chat extends Store<ChatState> {
     const asked = pendingQuestion(runId, question, parent);
     if (this.path.some((message) => message.parent_id === parent)) this.point(parent ?? "", asked.message_id);
     const request = { question, run_id: runId, ...this.place(parent), ...extra };
-    await this.run(request, [asked, pendingAnswer(runId, asked.message_id)], question);
+    // Until the server has it, a question that follows the last answer waits where a reload finds it.
+    if (parent === this.path.at(-1)?.message_id) this.queues.add(placeOf(request), { id: runId, question });
+    await this.run(request, [asked, pendingAnswer(runId, asked.message_id)]);
   }
 
   private place(parent: string | undefined): Pick<RunRequest, "conversation_id" | "parent_id"> {
@@ -412,18 +435,25 @@ export class Chat extends Store<ChatState> {
       await this.deliveries.get(id);
       const { messages, chosen_id: chosen } = await this.api.conversation(id);
       if (this.state.messages !== before) return;
+      for (const { id: runId } of this.queues.of(id)) if (answerOf(messages, runId)) this.queues.take(id, runId);
+      const shown = chosen ?? (wasLoaded ? undefined : messages.at(-1)?.message_id);
       this.set({
         messages,
         opening: false,
         loaded: true,
-        queue: this.queues.of(id),
+        queue: this.waiting(id),
         ...(!wasLoaded && { problem: null }),
-        ...(chosen !== undefined && { chosen: choicesOf(messages, chosen) }),
+        ...(shown !== undefined && { chosen: choicesOf(messages, shown) }),
       });
     } catch (error) {
       if (this.state.messages !== before) return;
       this.set({ opening: false, problem: sentence(error) });
-      if (!wasLoaded && error instanceof Unreachable) this.reloadLater(before, attempt);
+      if (error instanceof Unreachable) {
+        if (!wasLoaded) this.reloadLater(before, attempt);
+      } else if (this.wanted !== null) {
+        this.editQueued(this.wanted);
+        this.wanted = null;
+      }
       return;
     }
     const running = runningAnswer(this.path);
@@ -450,29 +480,42 @@ export class Chat extends Store<ChatState> {
     void pause(this.surroundings, this.reloading.signal, attempt).then(again, () => undefined);
   }
 
-  private async run(request: RunRequest, added: StoredMessage[], question: string | null): Promise<void> {
+  private async run(request: RunRequest, added: StoredMessage[]): Promise<void> {
     const before = this.state.messages;
     this.set({ messages: [...before, ...added], problem: null });
-    this.sending = request;
+    this.sending = { request, before };
     const signal = this.follower.begin(request.run_id);
     const streams = this.host.streams();
     this.whole = streams ? null : request.run_id;
     // Until the conversation has a name, its first run is what a reload finds it by.
-    if (this.state.conversationId === null && !streams) this.host.remember(RUN_PLACE + request.run_id);
+    if (this.state.conversationId === null) this.host.remember(placeOf(request));
     const updates = streams
       ? startRun(this.api, request, this.surroundings, signal)
       : wholeRun(this.api, request, this.surroundings, signal);
     const refusal = await this.follower.consume(updates, emptySnapshot(request.run_id), signal);
     this.host.conversationsChanged();
     if (signal.aborted) return;
-    if (refusal !== null) {
-      this.sending = null;
-      this.set({ messages: before, problem: refusal, queuePaused: true });
-      if (question !== null) this.giveBack(this.state.conversationId, question);
-      this.host.remember(this.state.conversationId);
-      return;
-    }
-    await this.ended(request.run_id);
+    if (refusal !== null) this.takeBack(request, before, refusal);
+    else await this.ended(request.run_id);
+  }
+
+  /** The question is not asked: it stands again where it was typed. */
+  private takeBack(request: RunRequest, before: readonly StoredMessage[], problem: string | null): void {
+    this.received(request);
+    this.set({ messages: before, problem, queuePaused: true });
+    if (request.question !== undefined) this.giveBack(this.state.conversationId, request.question);
+    this.host.remember(this.state.conversationId);
+  }
+
+  /** The server has said something to the request: it need not be kept any more. */
+  private received(request: RunRequest): void {
+    if (this.sending?.request === request) this.sending = null;
+    this.queues.take(placeOf(request), request.run_id);
+  }
+
+  /** The questions that wait in a conversation, but for the one that is being sent. */
+  private waiting(conversationId: string | null): readonly Queued[] {
+    return this.queues.of(conversationId).filter(({ id }) => id !== this.sending?.request.run_id);
   }
 
   private async ended(runId: string): Promise<void> {
@@ -499,7 +542,7 @@ export class Chat extends Store<ChatState> {
 
   /** Puts a run's state in its message, under the names that the server gave. Returns whether that is news. */
   private publish(snapshot: Snapshot): boolean {
-    if (this.sending?.run_id === snapshot.run_id) this.sending = null;
+    if (this.sending?.request.run_id === snapshot.run_id) this.received(this.sending.request);
     const was = answerOf(this.state.messages, snapshot.run_id);
     // The end always counts: after the server's death it stands at an earlier place than what was seen.
     if (!was || (snapshot.state === "running" && snapshot.seq < was.run.seq)) return false;
@@ -509,7 +552,7 @@ export class Chat extends Store<ChatState> {
       this.queues.name(conversationId);
       this.desk.name(conversationId);
     }
-    this.set({ ...withRun(this.state, was, snapshot), conversationId, queue: this.queues.of(conversationId) });
+    this.set({ ...withRun(this.state, was, snapshot), conversationId, queue: this.waiting(conversationId) });
     if (isNew) {
       this.host.remember(conversationId);
       this.host.conversationsChanged();
@@ -520,6 +563,11 @@ export class Chat extends Store<ChatState> {
   private contentLength(runId: string): number {
     return codePointLength(answerOf(this.state.messages, runId)?.run.message.content ?? "");
   }
+}
+
+/** What a request is found by until the server has it. */
+function placeOf({ conversation_id: conversationId, run_id: runId }: RunRequest): string {
+  return conversationId ?? RUN_PLACE + runId;
 }
 
 /** One under the other, what there is of them. */

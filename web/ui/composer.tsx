@@ -204,7 +204,10 @@ function Files(): JSX.Element | null {
 }
 
 function FileState({ file }: { file: Upload }): JSX.Element {
-  const { t } = useUi();
+  const { t, announcer } = useUi();
+  useEffect(() => {
+    if (file.state === "ready") announcer.say([file.name, t("file_ready"), file.remark ?? ""].join(" ").trim());
+  }, [file.state]);
   switch (file.state) {
     case "sending":
       return <progress aria-label={t("file_sending", { name: file.name })} max={1} value={file.sent} />;
@@ -218,7 +221,7 @@ function FileState({ file }: { file: Upload }): JSX.Element {
       return (
         <span class="file-state">
           {t("file_ready")}
-          {file.remark !== undefined && <span role="status"> {file.remark}</span>}
+          {file.remark !== undefined && ` ${file.remark}`}
         </span>
       );
     case "failed":

@@ -1,5 +1,5 @@
 import type { ComponentChildren, JSX } from "preact";
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { ConversationSummary } from "../core/api";
 import { exportConversation } from "./export";
 import { firstIn } from "./focus";
@@ -19,7 +19,7 @@ interface Props {
 
 /** The list beside the chat; where there is little room it lies over it while `open`. */
 export function Conversations({ open, inert, onClose, onChosen, onSettings }: Props): JSX.Element {
-  const { chat, history, t, focusQuestion } = useUi();
+  const { chat, history, t, announcer, focusQuestion } = useUi();
   const { conversationId, status } = chat.state;
   const { conversations, words, found, deleted } = useStore(history);
   const shown = found ?? conversations;
@@ -27,6 +27,13 @@ export function Conversations({ open, inert, onClose, onChosen, onSettings }: Pr
     void chat.open(id);
     onChosen();
     focusQuestion();
+  };
+  useEffect(() => {
+    if (found?.length === 0) announcer.say(t("nothing_found"));
+  }, [found]);
+  const restore = async (id: string): Promise<void> => {
+    await history.restore();
+    if (id === chat.state.conversationId) await chat.open(id);
   };
   const list = useRef<HTMLElement>(null);
   useLayoutEffect(() => {
@@ -79,7 +86,7 @@ export function Conversations({ open, inert, onClose, onChosen, onSettings }: Pr
         {deleted && (
           <p class="undo" role="status">
             <span>{t("deleted", { title: deleted.title })}</span>
-            <button type="button" class="small" onClick={() => void history.restore()}>
+            <button type="button" class="small" onClick={() => void restore(deleted.conversation_id)}>
               {t("undo")}
             </button>
           </p>

@@ -4,7 +4,7 @@ import type { Snapshot } from "../core/fold";
 import type { MillstreamChatElement } from "../public/millstream-chat";
 import { Announcer } from "./announcer";
 import { App } from "./app";
-import { Chat } from "./chat";
+import { Chat, RUN_PLACE } from "./chat";
 import { History } from "./history";
 import { browserKeep } from "./keep";
 import { Desk } from "./options";
@@ -102,15 +102,14 @@ export class MillstreamChat extends HTMLElement implements MillstreamChatElement
       for (const stop of stops) stop();
     });
     const { signal } = end;
-    document.addEventListener(
-      "visibilitychange",
-      () => {
-        if (document.visibilityState !== "visible") return;
-        void chat.refresh();
-        if (this.isPage) void history.load();
-      },
-      { signal },
-    );
+    // Another window, which may stand beside this one, may have gone on.
+    const refresh = (): void => {
+      if (document.visibilityState !== "visible") return;
+      void chat.refresh();
+      if (this.isPage) void history.load();
+    };
+    document.addEventListener("visibilitychange", refresh, { signal });
+    addEventListener("focus", refresh, { signal });
     if (this.isPage) addEventListener("popstate", () => void chat.open(placeOfAddress()), { signal });
 
     void this.applySettings();
@@ -185,15 +184,23 @@ export class MillstreamChat extends HTMLElement implements MillstreamChatElement
 
   private remember(place: string | null): void {
     this.place = place;
-    this.tell("millstream-conversation", { conversationId: place?.startsWith("run-") ? null : place });
+    if (!isRun(place)) this.tell("millstream-conversation", { conversationId: place });
     if (!this.isPage) return;
     const hash = place === null ? "" : `#${place}`;
-    if (location.hash !== hash) history.pushState(null, "", hash || location.pathname + location.search);
+    if (location.hash === hash) return;
+    const address = hash || location.pathname + location.search;
+    // A run's place is only that of a conversation until it has a name.
+    if (isRun(location.hash.slice(1))) history.replaceState(null, "", address);
+    else history.pushState(null, "", address);
   }
 
   private tell(name: string, detail: object): void {
     this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true }));
   }
+}
+
+function isRun(place: string | null): boolean {
+  return place?.startsWith(RUN_PLACE) ?? false;
 }
 
 function placeOfAddress(): string | null {

@@ -5,6 +5,7 @@ import type { Labels } from "../core/markdown/pieces";
 import { goesOn, MarkdownView } from "../core/markdown/view";
 import { Pacer, type Pacing } from "../core/pacer";
 import { citationMark } from "./citation";
+import { COPIED_MS, copyText } from "./clipboard";
 import { IconPath, svgIcon } from "./icons";
 import type { Painting } from "./settings";
 import type { Translate } from "./strings";
@@ -34,7 +35,7 @@ export class Painter {
 
   constructor(
     target: HTMLElement,
-    private readonly ui: Pick<Ui, "t" | "showSource" | "announcer">,
+    private readonly ui: Pick<Ui, "t" | "showSource" | "announcer" | "chat">,
     private readonly told: Told,
   ) {
     target.replaceChildren();
@@ -104,7 +105,7 @@ export class Painter {
   }
 
   private copyButton(block: Element): HTMLButtonElement {
-    const { t, announcer } = this.ui;
+    const { t, announcer, chat } = this.ui;
     const button = document.createElement("button");
     button.type = "button";
     button.className = "icon-button copy-code";
@@ -112,9 +113,14 @@ export class Painter {
     button.title = t("copy_code");
     button.append(svgIcon(IconPath.copy));
     button.addEventListener("click", () => {
-      void navigator.clipboard.writeText(block.querySelector("code")?.textContent ?? "").then(() => {
+      void copyText(block.querySelector("code")?.textContent ?? "").then((isCopied) => {
+        if (!isCopied) {
+          chat.report(t("copy_failed"));
+          return;
+        }
         button.replaceChildren(svgIcon(IconPath.check));
         announcer.say(t("copied"));
+        setTimeout(() => button.replaceChildren(svgIcon(IconPath.copy)), COPIED_MS);
       });
     });
     return button;
