@@ -81,7 +81,7 @@ class ConfigurationError(MillstreamError):
 
 
 class RunError(MillstreamError):
-    """Raise it in an answer to end the run as `run.failed`. `retry_after` is in seconds.
+    """Raise it in an answer to end the run as `run.failed`. The reader is shown `message`. `retry_after` is in seconds.
 
     `status`, 400 to 599, is that of a non-streaming answer. Raises ValueError when it is another.
     """
@@ -95,7 +95,7 @@ class RunError(MillstreamError):
         retryable: bool = False,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, code=code)
+        super().__init__(str(message), code=code)  # it may be another exception
         if not 400 <= status <= 599:
             raise ValueError(f"a run cannot fail with the HTTP status {status}; it must be 400 to 599")
         self.status = status

@@ -24,6 +24,7 @@ class Flusher:
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[frozenset[str]] | None = None
         self._again = False
+        self._failing = False
 
     def dirty(self, producer: Producer) -> None:
         """Called by a producer that has something to flush; at once when that is its terminal event."""
@@ -60,12 +61,19 @@ class Flusher:
         again, self._again = self._again, False
         if error := writing.exception():
             # Nothing is lost yet: the tails stay in memory, and the next flush begins where the log ends.
-            logger.error("the event log cannot be written; trying again in %d ms", RETRY_INTERVAL_MS, exc_info=error)
+            if not self._failing:
+                self._failing = True
+                logger.error(
+                    "the event log cannot be written; trying again every %d ms", RETRY_INTERVAL_MS, exc_info=error
+                )
             for run_id, producer in producers.items():
                 self._dirty.setdefault(run_id, producer)
             due = begun + RETRY_INTERVAL_MS / 1000
             again = False
         else:
+            if self._failing:
+                self._failing = False
+                logger.warning("the event log can be written again")
             refused = writing.result()
             for run_id in refused:
                 producers[run_id].lose()

@@ -44,14 +44,18 @@ class LiveRun:
         except (GeneratorExit, KeyboardInterrupt):
             self.end(interrupted(), "failed")
             raise
-        except MillstreamError as error:
-            self.end(_failed(error), "failed")
         except BaseException as error:  # `exit()` in an answer must not end the server, nor a panic leave the run open
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 self.end(interrupted(), "failed")
                 return
-            logger.exception("the answer of run %s raised", self.run.id)
+            if isinstance(error, MillstreamError):
+                try:
+                    self.end(_failed(error), "failed")
+                    return
+                except TypeError as wrong:  # it tells of itself what no event can hold
+                    error.add_note(str(wrong))
+            logger.error("the answer of run %s raised", self.run.id, exc_info=error)
             message = "The answer failed unexpectedly; the server's log says why."
             self.end(RunFailed(code="internal", message=message, retryable=True), "failed")
 
@@ -59,7 +63,10 @@ class LiveRun:
         """Ends the run; once the words are complete, whatever comes is a finish."""
         if self.producer.closed:
             return
-        self.run.write_usage()
+        try:
+            self.run.write_usage()
+        except TypeError:  # the answer counted what is no number; the run ends all the same
+            logger.exception("the usage of run %s cannot be written", self.run.id)
         if self.run.finished:
             event, state = RunFinished(), "finished"
         self.producer.end(event, state)

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from millstream.events import Event, ReasoningDelta, TextDelta, encode
+import msgspec
+
+from millstream.events import Event, ReasoningDelta, TextDelta, decode, encode
 from millstream.logs import Batch, RunRecord, RunState
 
 # Kept in memory beyond what is not yet in the log, so that a reader a moment behind need not read the log.
@@ -104,7 +106,7 @@ class Producer:
             self._delta(ReasoningDelta, text)
 
     def write(self, event: Event) -> None:
-        """Numbers an event after all deltas before it. Raises TypeError when it holds what JSON cannot."""
+        """Numbers an event after all deltas before it. Raises TypeError when it holds what JSON or its type cannot."""
         if self.closed:
             return
         self._seal()
@@ -112,11 +114,11 @@ class Producer:
         self._schedule()
 
     def end(self, event: Event, state: RunState, durable_seq: int | None = None) -> None:
-        """Numbers the terminal event. Readers see it when it is durable; the first one wins."""
+        """Numbers the terminal event. Readers see it when it is durable; the first one wins. Raises TypeError."""
         if self.closed:
             return
         self._seal()
-        self._final = (self._stamped(event), state, durable_seq)
+        self._final = (self._checked(event), state, durable_seq)
         self._schedule()
         self._mark_dirty()
 
@@ -166,8 +168,18 @@ class Producer:
         self._next += 1
         return frame
 
+    def _checked(self, event: Event) -> bytes:
+        """As `_stamped`, for what an application may have put into it: it must be what a reader can read."""
+        frame = self._stamped(event)
+        try:
+            decode(frame)
+        except msgspec.ValidationError as error:
+            self._next -= 1
+            raise TypeError(f"an event {event.__struct_config__.tag} cannot hold this: {error}") from None
+        return frame
+
     def _number(self, event: Event) -> None:
-        self._frames.append(self._stamped(event))
+        self._frames.append(self._checked(event))
         if not self._is_dirty:
             self._mark_dirty()
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -214,7 +214,12 @@ class Run:
         self._producer.reasoning(text if type(text) is str else _plain(text, "reasoning"))
 
     def ended(self, reason: FinishReason) -> None:
-        """Why the words will have ended, when they have: for an answer that calls its model by itself."""
+        """Why the words will have ended, when they have: for an answer that calls its model by itself.
+
+        Raises ValueError when it is none of the reasons that there are.
+        """
+        if reason not in get_args(FinishReason):
+            raise ValueError(f"words end by one of {', '.join(get_args(FinishReason))}, not by {reason!r}")
         self._reason = reason
 
     def finish(self, reason: FinishReason | None = None) -> None:
@@ -222,8 +227,8 @@ class Run:
         if self.finished:
             return
         self._write_rest_of_marks()
-        self.finished = True
         self._producer.write(TextFinished(reason=reason or self._reason, unsupported=self._review()))
+        self.finished = True
 
     def _write_piece(self, piece: str | Mark) -> None:
         if isinstance(piece, str):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from millstream.conversations import ConversationHead, Conversations, StoredMessage
-from millstream.errors import CursorAhead, Gone
+from millstream.errors import CursorAhead, Gone, Unavailable
 from millstream.events import AnyEvent, decode_all
 from millstream.filing import Filer
 from millstream.flusher import Flusher
@@ -26,6 +26,8 @@ logger = logging.getLogger("millstream")
 
 REAP_INTERVAL_S = 10.0
 PRUNE_INTERVAL_S = 600.0
+# Who stops a run waits so long for its end to be written.
+ENDING_S = 10.0
 # A cancelled answer may clean up this long before it is left behind.
 CLEANUP_S = 5.0
 
@@ -186,14 +188,23 @@ class Supervisor:
         return record.state != "running" and after == record.last_seq and record.durable_seq is None
 
     async def stop(self, run_id: str, owner: str, seen: int | None = None) -> Snapshot:
-        """Stops the run (the first Stop wins) and returns the snapshot of its end."""
+        """Stops the run (the first Stop wins) and returns the snapshot of its end.
+
+        Raises NotFound, and Unavailable when the log does not take the end in time.
+        """
         await self._starter.begun(run_id)
         live = self._live.get(run_id)
         if live is not None:
             if live.producer.record.owner != owner:
                 raise no_run(run_id)
             live.stop(seen)
-            await asyncio.shield(live.producer.end_reached())
+            try:
+                async with asyncio.timeout(ENDING_S):
+                    await asyncio.shield(live.producer.end_reached())
+            except TimeoutError:
+                raise Unavailable(
+                    "The answer has stopped, but that cannot be written yet; ask again in a moment.", retry_after=5
+                ) from None
         return await self.snapshot(run_id, owner)
 
     async def snapshot(self, run_id: str, owner: str) -> Snapshot:

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
 from .conftest import watched
-from .moves import ask, last_answer, until_done
+from .moves import answered, ask, last_answer, until_done
 from .stage import HANDBOOK, RIVERS, Stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -243,3 +243,21 @@ async def test_each_line_of_a_question_runs_in_its_own_direction(page: Page, sta
     )
     assert gap < 30
     stage.end()
+
+
+async def test_in_a_very_low_window_the_list_of_conversations_can_still_be_read(
+    browser: Browser, stage: Stage, port: int
+) -> None:
+    async with watched(browser, port, viewport={"width": 320, "height": 256}) as visit:
+        page = await visit.open(f"http://127.0.0.1:{port}/")
+        for question in ("One", "Two", "Three"):
+            await answered(page, stage, question)
+            await page.goto(f"http://127.0.0.1:{port}/#")
+        await page.get_by_role("button", name="Conversations").click()
+        side = page.get_by_role("navigation", name="Conversations")
+        await side.get_by_role("link", name="Two").scroll_into_view_if_needed()
+        box = await side.get_by_role("list").bounding_box()
+        assert box is not None
+        assert box["height"] >= 150
+        await side.get_by_role("button", name="Settings").scroll_into_view_if_needed()
+        await expect(side.get_by_role("button", name="Settings")).to_be_in_viewport(ratio=1)

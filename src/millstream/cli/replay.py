@@ -9,7 +9,7 @@ import typer
 
 from millstream.cli.terminal import Printer
 from millstream.errors import NotFound
-from millstream.events import AnyEvent, RunFailed, decode_all, encode
+from millstream.events import AnyEvent, RunFailed, Terminal, decode_all, encode
 from millstream.recordings import SHIPPED, paced, read_recording, shipped
 from millstream.server.settings import load_settings
 
@@ -31,6 +31,9 @@ def replay(
     else:
         events = asyncio.run(_logged(source, load_settings(data=data).data))
     asyncio.run(_play(events, speed, json))
+    if not any(isinstance(event, Terminal) for event in events):
+        typer.echo("The recording ends here; the answer went on.", err=True)
+        raise typer.Exit(1)
 
 
 async def _logged(run_id: str, folder: Path) -> list[AnyEvent | None]:

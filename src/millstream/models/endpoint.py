@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from millstream import __version__
+from millstream.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -34,7 +35,7 @@ def openai_endpoint(
 ) -> Endpoint:
     """`operation` at OpenAI, or at `base_url` of a compatible server; there the key may be missing.
 
-    Raises openai.OpenAIError when there is neither a key nor a `base_url`.
+    Raises openai.OpenAIError when there is neither a key nor a `base_url`, ConfigurationError when there are two keys.
     """
     from openai import AsyncOpenAI
 
@@ -76,6 +77,10 @@ def _endpoint(client: "AsyncOpenAI", operation: str, *, authenticated: bool) -> 
     }
     headers["User-Agent"] = f"millstream/{__version__}"
     if authenticated:
+        if client.base_url.userinfo:
+            raise ConfigurationError(
+                f"the address of {host} holds a user's name or password, and there is a key as well: leave one out"
+            )
         headers.update(client.auth_headers)
     # A compressed stream arrives in the compressor's blocks instead of as it is written.
     headers["Accept-Encoding"] = "identity"

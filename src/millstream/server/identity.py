@@ -7,13 +7,17 @@ from starlette.requests import HTTPConnection
 
 LOCAL = "local"
 
-# Given the request or WebSocket, returns the owner. It may raise errors.Forbidden.
+# Given the request or WebSocket, returns the owner, a string that is not empty. It may raise errors.Forbidden.
 Identify = Callable[[HTTPConnection], str | Awaitable[str]]
 
 
 async def owner_of(connection: HTTPConnection, identify: Identify | None) -> str:
-    """The owner by `identify`; "local" when there is none (no authentication)."""
+    """The owner by `identify`; "local" when there is none (no authentication). Raises TypeError."""
     if identify is None:
         return LOCAL
     owner = identify(connection)
-    return await owner if inspect.isawaitable(owner) else owner
+    if inspect.isawaitable(owner):
+        owner = await owner
+    if not isinstance(owner, str) or not owner:
+        raise TypeError(f"`identify` must return the owner as a string that is not empty, not {owner!r}")
+    return owner

@@ -1,7 +1,7 @@
 """Runs over HTTP: start, follow, look, stop."""
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -111,7 +111,7 @@ def cursor_of(request: Request) -> int:
 class StopRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`seen`: code points of the answer's Markdown that the reader had on screen; absent means all of it."""
 
-    seen: int | None = None
+    seen: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 _stop = msgspec.json.Decoder(StopRequest)

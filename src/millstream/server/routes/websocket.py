@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -38,7 +38,7 @@ class Follow(msgspec.Struct, tag_field="op", tag="follow", frozen=True):
 class Stop(msgspec.Struct, tag_field="op", tag="stop", frozen=True):
     id: str
     run_id: str
-    seen: int | None = None
+    seen: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class Detach(msgspec.Struct, tag_field="op", tag="detach", frozen=True):
