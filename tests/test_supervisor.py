@@ -273,6 +273,24 @@ async def test_after_their_retention_the_events_are_gone_and_the_snapshot_still_
             await supervisor.snapshot(run_id, "bob")
 
 
+def test_events_are_forgotten_by_themselves_once_they_were_kept_long_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        clock = asyncio.get_running_loop().time
+        monkeypatch.setattr("millstream.supervisor.time.time", clock)
+        async with supervised(tmp_path, hello, log=MemoryLog(clock), events_kept_s=10_000) as supervisor:
+            run_id = await start(supervisor)
+            frames = await read(supervisor, run_id)
+            await asyncio.sleep(9_000)
+            assert await read(supervisor, run_id) == frames
+            await asyncio.sleep(5_000)
+            with pytest.raises(Gone):
+                await read(supervisor, run_id)
+
+    in_virtual_time(play())
+
+
 async def test_a_stalled_reader_slows_nobody_and_the_producer_keeps_only_its_tail(tmp_path: Path) -> None:
     told = Obedient()
     async with supervised(tmp_path, told.answer) as supervisor:

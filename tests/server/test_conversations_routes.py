@@ -1,6 +1,7 @@
 """Conversations over HTTP: list, search, open, rename, delete and restore, rate."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,36 @@ async def test_housekeeping_forgets_what_was_deleted_long_ago_and_what_was_never
         assert [(await server.get(f"/api/runs/r{n}")).status for n in (1, 2, 3)] == [200, 404, 404]
         assert (await server.post(f"/api/conversations/{deleted}/restore")).status == 404
         assert [head["conversation_id"] for head in await heads(server)] == [kept]
+
+
+async def test_what_is_kept_for_hours_is_kept_for_so_many_hours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time
+
+    async def after(server: Server, hours: float) -> None:
+        """Housekeeping as it is so long from now."""
+        monkeypatch.setattr(time, "time", lambda: now() + hours * 3600)
+        await server.millstream.supervisor.prune()
+
+    a_minute = 1 / 60
+    kept = {"events_kept_hours": 2, "deleted_kept_hours": 4, "unlisted_kept_hours": 6}
+    async with serving(tmp_path, **kept) as server:
+        restored, deleted = [await told(server, "Yes.", run_id=run_id) for run_id in ("r1", "r2")]
+        await told(server, "Yes.", question=None, messages=[{"role": "user", "content": "Why?"}], run_id="r3")
+        for conversation in (restored, deleted):
+            await server.request("DELETE", f"/api/conversations/{conversation}")
+        await told(server, "Yes.", run_id="r4")
+
+        for hours, status in ((2 - a_minute, 200), (2 + a_minute, 410)):
+            await after(server, hours)
+            assert (await server.get("/api/runs/r4/events")).status == status
+        for hours, conversation, status in ((4 - a_minute, restored, 200), (4 + a_minute, deleted, 404)):
+            await after(server, hours)
+            assert (await server.post(f"/api/conversations/{conversation}/restore")).status == status
+        for hours, status in ((6 - a_minute, 200), (6 + a_minute, 404)):
+            await after(server, hours)
+            assert (await server.get("/api/runs/r3")).status == status
 
 
 async def test_delete_stops_what_is_running_and_forgets_everything(server: Server) -> None:
