@@ -1,9 +1,12 @@
+import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from told_answer import tell, text_of
 
+from core import in_virtual_time
 from millstream.answers import rag
 from millstream.answers.budget import message_tokens
 from millstream.answers.followups import parse_followups
@@ -31,8 +34,8 @@ from millstream.search.sqlite import SqliteIndex
 from millstream.snapshot import fold
 
 
-@pytest.fixture
-async def index(tmp_path: Path) -> AsyncIterator[SqliteIndex]:
+@asynccontextmanager
+async def leave_and_dental(tmp_path: Path) -> AsyncIterator[SqliteIndex]:
     folder = tmp_path / "docs"
     folder.mkdir()
     (folder / "leave.md").write_text("# Leave\n\nEmployees receive twenty days of paid holiday each year.")
@@ -41,6 +44,12 @@ async def index(tmp_path: Path) -> AsyncIterator[SqliteIndex]:
     sync([folder], index)
     yield index
     await index.close()
+
+
+@pytest.fixture
+async def index(tmp_path: Path) -> AsyncIterator[SqliteIndex]:
+    async with leave_and_dental(tmp_path) as index:
+        yield index
 
 
 def says(*words: str) -> ScriptedModel:
@@ -108,6 +117,21 @@ async def test_without_a_rewriting_the_question_is_searched_as_it_is(
     assert next(event for event in events if isinstance(event, Source)).title == "Leave"
     assert text_of(events) == "Twenty."
     assert isinstance(events[-1], RunFinished)
+
+
+def test_a_model_has_3_seconds_for_followups(tmp_path: Path) -> None:
+    async def play() -> None:
+        model = ScriptedModel(Script.of([SayText(text="Twenty.")], [Stall()]))
+        async with leave_and_dental(tmp_path) as index:
+            answering = asyncio.create_task(tell(RagAnswer(index, model), "paid holiday", folder=tmp_path))
+            await model.asked(2)
+            await asyncio.sleep(2.9)
+            assert model.calls[1].state == "running"
+            await asyncio.sleep(0.2)
+            assert model.calls[1].state == "cancelled"
+            assert isinstance((await answering)[-1], RunFinished)
+
+    in_virtual_time(play())
 
 
 async def test_followups_that_fail_do_not_fail_the_answer(
