@@ -277,6 +277,19 @@ async def test_auth_is_a_first_frame_whose_token_identify_finds_as_in_a_request(
             assert (await other.error())["status"] == 404
 
 
+async def test_identify_finds_the_cookies_of_the_page_that_connected(tmp_path: Path) -> None:
+    def by_cookie(connection: HTTPConnection) -> str:
+        return f"owner of {connection.cookies['session']}"
+
+    cookie = {"Cookie": "session=ann"}
+    async with (
+        serving(tmp_path, identify=by_cookie) as server,
+        connected(server, additional_headers=cookie) as socket,
+    ):
+        await socket.send("start", "a", request=QUESTION)
+        assert (await server.told.next()).run.owner == "owner of ann"
+
+
 async def test_a_refusal_of_identifys_own_is_told_and_the_connection_goes_on(tmp_path: Path) -> None:
     async with serving(tmp_path, identify=by_token) as server, connected(server) as socket:
         await socket.send("auth", token="expired")
