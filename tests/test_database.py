@@ -96,6 +96,18 @@ async def test_a_reader_cannot_write(tmp_path: Path) -> None:
     await database.close()
 
 
+async def test_who_writes_keeps_nobody_from_reading(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", (NOTES,))
+    await database.write(add("one"))
+    assert await database.read(notes) == ["one"]
+    with contextlib.closing(connect(tmp_path / "a.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        add("two")(other)
+        assert await database.read(notes) == ["one"]
+        other.execute("ROLLBACK")
+    await database.close()
+
+
 async def test_reads_that_are_asked_for_together_are_told_together(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db", (NOTES,))
     await database.write(add("one"))
