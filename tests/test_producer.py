@@ -99,6 +99,15 @@ async def test_at_is_milliseconds_since_the_run_began(monkeypatch: pytest.Monkey
     assert [(event.seq, event.at) for event in events_of(found[0])] == [(2, 1234)]
 
 
+async def test_an_event_is_encoded_once_and_all_readers_share_its_bytes(producer: Producer) -> None:
+    producer.text("word")
+    await turn()
+    one, two = producer.read(1, READ_BYTES), producer.read(1, READ_BYTES)
+    assert one is not None
+    assert two is not None
+    assert one[0] is two[0]
+
+
 async def test_readers_are_woken_once_a_turn(producer: Producer) -> None:
     waiting = [producer.changed() for _ in range(3)]
     producer.text("a")
