@@ -1,9 +1,15 @@
+import asyncio
 import json
-import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import assert_one_line_error, millstream
+from typer.testing import CliRunner
+
+from core import in_virtual_time
+from millstream.cli.app import app
 
 RUN = (
     '{"type":"run.started","seq":1,"at":0,"format":1,"run_id":"r","conversation_id":"c","message_id":"m",'
@@ -35,13 +41,27 @@ def test_json_is_the_file_itself(tmp_path: Path, file: Path) -> None:
     assert millstream(tmp_path, "replay", file.name, "--speed", "0", "--json").stdout == RUN
 
 
-def test_it_takes_as_long_as_the_answer_took_and_speed_divides_that(tmp_path: Path, file: Path) -> None:
-    took = {}
-    for speed in ("0", "1"):
-        begun = time.monotonic()
-        millstream(tmp_path, "replay", file.name, "--speed", speed)
-        took[speed] = time.monotonic() - begun
-    assert took["1"] >= 0.6
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [([], 0.6), (["--speed", "0.5"], 1.2), (["--speed", "4"], 0.15), (["--speed", "0"], 0)],
+    ids=["by itself", "slower", "faster", "without pauses"],
+)
+def test_it_takes_as_long_as_the_answer_took_and_speed_divides_that(
+    file: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], seconds: float
+) -> None:
+    took = []
+
+    def run(playing: Coroutine[Any, Any, None]) -> None:
+        async def timed() -> None:
+            begun = asyncio.get_running_loop().time()
+            await playing
+            took.append(asyncio.get_running_loop().time() - begun)
+
+        in_virtual_time(timed())
+
+    monkeypatch.setattr("millstream.cli.replay.asyncio.run", run)
+    assert CliRunner().invoke(app, ["replay", str(file), *options]).exit_code == 0
+    assert took == [pytest.approx(seconds)]
 
 
 def test_a_run_of_the_log_is_played_by_its_id(tmp_path: Path) -> None:
