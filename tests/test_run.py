@@ -1,7 +1,7 @@
 """What an answer can do with its `Run`, and which events come of it."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 import msgspec
@@ -31,7 +31,7 @@ from millstream.events import (
     encode,
 )
 from millstream.logs import RunRecord
-from millstream.models import ChatMessage, Prompt
+from millstream.models import ChatMessage, ModelOptions, ModelOutput, Prompt, failures
 from millstream.models.script import (
     AnyStep,
     CountTokens,
@@ -270,6 +270,18 @@ async def test_a_call_that_fails_before_its_first_delta_is_tried_again_as_a_visi
     assert ended.detail is not None
     assert ended.detail["retry"] == 1
     assert kept.slept == [1.0]
+
+
+async def test_a_connection_that_could_not_be_made_in_time_is_tried_again(kept: Kept) -> None:
+    class Far(ScriptedModel):
+        async def stream(self, prompt: Prompt, options: ModelOptions) -> AsyncGenerator[ModelOutput, None]:
+            if not kept.slept:
+                raise failures.connect_timeout(self.name, Timeouts())
+            async for output in super().stream(prompt, options):
+                yield output
+
+    await kept.run.generate(Far.words("At last."), PROMPT)
+    assert (kept.text, kept.slept) == ("At last.", [1.0])
 
 
 async def test_retry_after_is_honoured_and_otherwise_the_wait_doubles(kept: Kept) -> None:
