@@ -114,7 +114,14 @@ async def test_a_step_is_shown_before_its_slow_part_and_again_when_it_ends(kept:
     (begun,), (ended,) = kept.of(StepStarted), kept.of(StepFinished)
     assert (begun.name, ended.step_id) == ("search", begun.step_id)
     assert (ended.label, ended.detail) == ("Found 3 related passages", {"hits": 3})
-    assert ended.elapsed_ms >= 0
+
+
+async def test_a_step_tells_how_many_milliseconds_it_took(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("millstream.run.time.monotonic", lambda: now)
+    async with kept.run.step("search", "Searching…"):
+        now = 101.2345
+    assert [event.elapsed_ms for event in kept.of(StepFinished)] == [1234]
 
 
 async def test_a_step_that_is_not_told_its_result_keeps_its_label(kept: Kept) -> None:
