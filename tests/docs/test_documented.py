@@ -104,11 +104,11 @@ def test_every_command_and_option_is_documented_and_every_documented_one_exists(
     existing = {
         name: {max(option.opts, key=len) for option in command.params if option.param_type_name == "option"}
         | {option.secondary_opts[0] for option in command.params if option.secondary_opts}
-        for name, command in commands_of(group)
+        for name, command in [("", group), *commands_of(group)]
     }
     existing["ask"].discard("--stream")  # the default: only its opposite is of interest
-    sections = re.findall(r"^###? millstream ([\w ]+)\n\n`millstream \1 (.*)`$", text, flags=re.MULTILINE)
-    documented = {name: set(re.findall(r"--[a-z-]+", usage)) for name, usage in sections}
+    sections = re.findall(r"^###? millstream([\w ]*)\n\n`millstream\1 (.*)`$", text, flags=re.MULTILINE)
+    documented = {name.strip(): set(re.findall(r"--[a-z-]+", usage)) for name, usage in sections}
     assert documented == existing
 
 
