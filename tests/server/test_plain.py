@@ -247,7 +247,8 @@ async def test_a_refusal_is_a_page_with_its_status_that_keeps_the_question(
 
 
 async def test_what_is_no_form_is_refused(server: Server) -> None:
-    assert (await server.post("/plain", {"question": "Why?"})).status == 415
+    refused = await server.post("/plain", {"question": "Why?"})
+    assert (refused.status, refused.headers["Content-Type"]) == (415, "text/html; charset=utf-8")
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     for body in (b"question=%ED%A0%80", b"question=%FF", b"\xff"):
         assert (await server.request("POST", "/plain", data=body, headers=form)).status == 400
