@@ -1,23 +1,27 @@
 """Every event, setting, route, command, option and error code is documented, and every documented one exists."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import pytest
 import typer
 from starlette.routing import Route, WebSocketRoute
 
-from millstream import events
+from millstream import errors, events
 from millstream.cli.app import app
 from millstream.errors import MODEL_ERROR_STATUS
+from millstream.models import ReasoningEffort
+from millstream.request import RunOptions, RunRequest
 from millstream.server import page
 from millstream.server.protocols import protocol_routes
 from millstream.server.protocols.endpoint import Endpoint
 from millstream.server.routes import conversations, documents, plain, runs, status, websocket
 from millstream.server.settings import Settings
-from millstream.snapshot import Message
+from millstream.snapshot import Snapshot
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -48,9 +52,18 @@ def test_every_field_of_an_event_is_documented(kind: str) -> None:
     assert event_rows()[kind] == set(KINDS[kind].__struct_fields__) - {"seq", "at"}
 
 
-def test_every_field_of_a_snapshot_message_is_documented() -> None:
-    documented = re.findall(r"^\| message\.([a-z]+)", (DOCS / "events.md").read_text(), flags=re.MULTILINE)
-    assert set(documented) == set(Message.__struct_fields__)
+def test_every_field_of_a_snapshot_is_documented_and_every_documented_one_exists() -> None:
+    rows = {names.replace("?", ""): told.replace("?", "") for names, told in table("events.md", "field").items()}
+    structs = {name: struct["properties"] for name, struct in msgspec.json.schema(Snapshot)["$defs"].items()}
+    fields = {name for names in rows for name in names.split(", ")}
+    of_message = {f"message.{name}" for name in structs["Message"]}
+    assert fields == structs["Snapshot"].keys() - {"message"} | of_message
+    for name, kind in structs["Message"].items():
+        if nested := re.search(r"\$defs/(\w+)", str(kind)):
+            told = re.sub(r" \(.*?\)", "", rows[f"message.{name}"])
+            event = re.fullmatch("the fields of `(.*)`", told)
+            documented = event_rows()[event[1]] if event else set(re.split(", | and ", told))
+            assert documented == set(structs[nested[1]]), name
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
@@ -69,6 +82,27 @@ def test_every_setting_is_documented_with_its_default() -> None:
             else str(default)
         )
     assert documented == actual
+
+
+def table(page: str, first: str) -> dict[str, str]:
+    """The rows of the table whose first cell that is: their first cell → their last one."""
+    rows = (DOCS / page).read_text().split(f"| {first} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    return dict(re.fullmatch(r"\| (.*?) \|(?: (.*))? \|", row).groups("") for row in rows)  # type: ignore[union-attr]
+
+
+def test_every_field_of_a_request_is_documented_and_every_documented_one_exists() -> None:
+    rows = {field.strip("`"): told for field, told in table("http-api.md", "field of `POST /api/runs`").items()}
+    assert set(rows) == set(RunRequest.__struct_fields__)
+    options = set(re.findall(r"`([a-z_]+)`", rows["options"])) - {"false", *get_args(ReasoningEffort)}
+    assert options == set(RunOptions.__struct_fields__)
+
+
+def test_every_operation_of_the_websocket_is_documented_and_every_documented_one_exists() -> None:
+    frames = [re.findall(r'"(\w+)"', frame) for frame in table("http-api.md", "frame")]
+    existing = [kind for kind in vars(websocket).values() if hasattr(kind, "__struct_config__")]
+    assert {(operation, *fields) for _, operation, *fields in frames} == {
+        (kind.__struct_config__.tag, *kind.__struct_fields__) for kind in existing
+    }
 
 
 def test_every_route_is_documented_and_every_documented_one_exists() -> None:
@@ -123,6 +157,27 @@ def test_every_error_code_is_documented_and_every_documented_one_exists() -> Non
     )
 
 
-def test_every_documented_status_of_a_failed_run_is_the_actual_one() -> None:
-    rows = re.findall(r"^\| `(model-[a-z-]+)` \| (\d+) \|", (DOCS / "errors.md").read_text(), flags=re.MULTILINE)
-    assert {code: int(status) for code, status in rows} == MODEL_ERROR_STATUS
+# Their status is not their error's: HTTP's own, or none, since they never come over HTTP.
+OF_HTTP = {"method-not-allowed", "not-acceptable", "http-error", "configuration"}
+
+
+def statuses() -> set[tuple[str, int]]:
+    """Each code with the status of the error that has it, or that is raised with it."""
+    kinds = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
+    failed = errors.RunError("")
+    found = {(kind.code, kind.status) for kind in kinds.values()} | {(failed.code, failed.status)}
+    for path in SOURCE.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+                given = {each.arg: each.value.value for each in call.keywords if isinstance(each.value, ast.Constant)}
+                code, name = str(given.get("code", "")), call.func.id
+                if code and name in ("ModelError", "RunFailed"):
+                    found.add((code, errors.status_of(code)))
+                elif code and name in kinds:
+                    found.add((code, given.get("status", kinds[name].status)))
+    return {(code, status) for code, status in found if code not in OF_HTTP and "_" not in code}
+
+
+def test_every_documented_status_of_a_refusal_and_of_a_failed_run_is_the_actual_one() -> None:
+    rows = re.findall(r"^\| `([a-z-]+)` \| (\d{3})\b", (DOCS / "errors.md").read_text(), flags=re.MULTILINE)
+    assert {(code, int(status)) for code, status in rows if code not in OF_HTTP} == statuses()
