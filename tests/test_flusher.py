@@ -115,7 +115,7 @@ def test_an_end_during_a_flush_is_flushed_right_after_it() -> None:
     assert play(log, script) == [(0, ["one"]), (30, ["two"])]
 
 
-def test_a_log_that_cannot_be_written_is_tried_again_and_loses_nothing() -> None:
+def test_a_log_that_cannot_be_written_is_tried_again_and_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
     log = Recorder(fails=3)
 
     async def script(flusher: Flusher) -> None:
@@ -130,6 +130,12 @@ def test_a_log_that_cannot_be_written_is_tried_again_and_loses_nothing() -> None
 
     times = [at for at, _ in play(log, script)]
     assert times[:4] == [75 + RETRY_INTERVAL_MS * number for number in range(4)]
+    assert [
+        (record.levelname, record.exc_info is None) for record in caplog.records if record.name == "millstream"
+    ] == [
+        ("ERROR", False),
+        ("WARNING", True),
+    ]
 
 
 def test_an_idle_server_writes_nothing() -> None:

@@ -15,11 +15,12 @@ from millstream.events import RunFailed, RunStopped, TextDelta, Usage
 from millstream.follower import READ_BYTES, Follower
 from millstream.logs import Batch
 from millstream.logs.memory import MemoryLog
-from millstream.models import ChatMessage, Prompt
+from millstream.models import ChatMessage, Prompt, TokenUsage
 from millstream.models.script import Delay, SayText, Script
 from millstream.models.scripted import ScriptedModel
 from millstream.request import GivenMessage, RunRequest
 from millstream.run import Run
+from millstream.search import Passage
 from millstream.snapshot import fold
 
 ASKED = Prompt([ChatMessage("user", "Why?")])
@@ -518,6 +519,32 @@ async def test_an_answer_can_name_its_failure(tmp_path: Path) -> None:
         )  # fmt: skip
 
 
+async def test_an_answer_can_pass_an_exception_on_as_its_failure(tmp_path: Path) -> None:
+    async def answer(run: Run) -> None:
+        raise RunError(ConnectionError("The library is closed."))  # type: ignore[arg-type]
+
+    async with supervised(tmp_path, answer) as supervisor:
+        last = events_of(await read(supervisor, await start(supervisor)))[-1]
+        assert isinstance(last, RunFailed)
+        assert (last.code, last.message) == ("failed", "The library is closed.")
+
+
+def test_a_stop_whose_end_cannot_be_written_says_so(tmp_path: Path) -> None:
+    class Full(MemoryLog):
+        async def append(self, batches: Sequence[Batch]) -> frozenset[str]:
+            raise sqlite3.OperationalError("database or disk is full")
+
+    async def play() -> None:
+        told = Obedient()
+        async with supervised(tmp_path, told.answer, log=Full()) as supervisor:
+            run_id = await start(supervisor)
+            with pytest.raises(Unavailable, match="cannot be written yet"):
+                await supervisor.stop(run_id, OWNER)
+            assert told.cancelled.is_set()
+
+    in_virtual_time(play())
+
+
 def _with_object(run: Run) -> None:
     run.data("thing", object())
 
@@ -530,7 +557,42 @@ def _with_detail(run: Run) -> None:
     run.tool_started("tool", {"what": object()})
 
 
-@pytest.mark.parametrize("write", [_with_object, _with_bytes, _with_detail])
+def _with_number_as_id(run: Run) -> None:
+    run.cite([Passage(42, "orders", "1", "Order 42", "orders", "It costs 5 euro.")])  # type: ignore[arg-type]
+
+
+def _with_words_as_score(run: Run) -> None:
+    run.cite([Passage("s", "d", "1", "t", "u", "words", score="0.5")])  # type: ignore[arg-type]
+
+
+def _with_number_as_name(run: Run) -> None:
+    run.data(5, "x")  # type: ignore[arg-type]
+
+
+def _with_list_of_arguments(run: Run) -> None:
+    run.tool_started("tool", [1])  # type: ignore[arg-type]
+
+
+def _with_another_reason(run: Run) -> None:
+    run.ended("tool_calls")  # type: ignore[arg-type]
+
+
+def _with_words_to_wait(run: Run) -> None:
+    raise RunError("Later.", retry_after="soon")  # type: ignore[arg-type]
+
+
+def _with_words_as_count(run: Run) -> None:
+    run.count(TokenUsage(1.5, 1))  # type: ignore[arg-type]
+    raise ValueError("and more")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        _with_object, _with_bytes, _with_detail, _with_number_as_id, _with_words_as_score, _with_number_as_name,
+        _with_list_of_arguments, _with_another_reason, _with_words_to_wait, _with_words_as_count,
+    ],
+)  # fmt: skip
 async def test_what_cannot_be_written_fails_its_run_leaves_no_gap_and_harms_no_other(
     tmp_path: Path, write: object
 ) -> None:

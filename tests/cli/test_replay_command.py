@@ -108,3 +108,10 @@ def test_a_recorded_failure_is_told(tmp_path: Path) -> None:
     (tmp_path / "failed.ndjson").write_text(RUN.splitlines(keepends=True)[0] + failed)
     done = millstream(tmp_path, "replay", "failed.ndjson")
     assert "The model fell silent." in done.stderr
+
+
+def test_that_a_recording_was_cut_is_told(tmp_path: Path) -> None:
+    (tmp_path / "cut.ndjson").write_text("".join(RUN.splitlines(keepends=True)[:3]))
+    done = millstream(tmp_path, "replay", "cut.ndjson", "--speed", "0")
+    assert (done.returncode, done.stderr) == (1, "The recording ends here; the answer went on.\n")
+    assert done.stdout.startswith("Wheels turn")

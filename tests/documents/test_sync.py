@@ -1,5 +1,6 @@
 import asyncio
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -295,6 +296,17 @@ async def test_a_second_sync_at_the_same_time_is_refused(
     with index.writer(), pytest.raises(Conflict, match="Another sync"):
         sync([folder], index)
     assert sync([folder], index).added == 3
+
+
+async def test_a_full_disk_is_not_taken_for_another_sync(
+    index: SqliteIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(connection: sqlite3.Connection, name: str) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("millstream.search.writer.check_writable", full)
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        sync([folder], index)
 
 
 async def test_readers_see_the_old_text_until_the_new_one_is_whole(

@@ -35,6 +35,15 @@ async def test_a_compatible_server_needs_no_key() -> None:
         await model.close()
 
 
+def test_two_ways_to_sign_in_at_once_are_refused_and_not_told() -> None:
+    environ = {"OPENAI_BASE_URL": "http://ann:secret-1@models.example/v1", "OPENAI_API_KEY": "secret-2"}
+    with pytest.raises(ConfigurationError, match=r"models\.example .* leave one out") as refused:
+        create_model("openai/fox", environ=environ, timeouts=TIMEOUTS)
+    assert "secret" not in str(refused.value)
+    del environ["OPENAI_API_KEY"]
+    assert create_model("openai/fox", environ=environ, timeouts=TIMEOUTS).name == "openai/fox"
+
+
 @pytest.mark.parametrize(
     ("version", "asked"), [(None, AZURE_API_VERSION), ("2025-04-01-preview", "2025-04-01-preview")]
 )

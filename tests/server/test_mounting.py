@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -18,6 +19,7 @@ from starlette.routing import Mount
 from millstream import Millstream, Run
 from millstream.errors import InputError, Unavailable
 from millstream.folder import serving as served_by
+from millstream.server.identity import owner_of
 from serving import listening, until, within
 
 
@@ -174,6 +176,19 @@ async def test_identify_takes_the_hosts_own_user_sync_or_async(tmp_path: Path, s
                 assert response.headers["Content-Type"] == "application/problem+json"
             await ask(session, f"{url}/chat", headers={"Cookie": "user=ann"})
         assert owners == ["ann"]
+
+
+@pytest.mark.parametrize("owner", [5, "", None])
+async def test_an_owner_that_is_none_is_refused(tmp_path: Path, session: aiohttp.ClientSession, owner: Any) -> None:
+    def identify(connection: HTTPConnection) -> Any:
+        return owner
+
+    with pytest.raises(TypeError, match="a string that is not empty"):
+        await owner_of(HTTPConnection({"type": "http"}), identify)
+    app = FastAPI()
+    app.mount("/chat", Millstream(data=tmp_path, drain=0, identify=identify).app)
+    async with hosted(app) as url, session.post(f"{url}/chat/api/runs", json={"question": "Why?"}) as response:
+        assert (response.status, (await response.json())["code"]) == (500, "internal")
 
 
 async def test_the_first_request_says_so_when_the_folder_is_taken(

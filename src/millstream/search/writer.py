@@ -15,7 +15,7 @@ from millstream.database import check_writable, connect
 from millstream.documents import Document
 from millstream.documents.folders import printable
 from millstream.documents.split import Chunk
-from millstream.errors import Conflict, Unavailable
+from millstream.errors import Conflict
 from millstream.search.words import indexed
 
 HOLD_MS = 20  # the write lock is given back as soon as it has been held so long: after 50 ms at the very most
@@ -99,7 +99,7 @@ class IndexWriter:
         except sqlite3.OperationalError as error:
             self._lock.close()
             if "locked" not in str(error):
-                raise Unavailable(f"The index cannot be written: {error}.") from error
+                raise  # a full disk
             raise Conflict(
                 "Another sync is writing this index. Wait until it has finished, then sync again.", code="sync-running"
             ) from None
