@@ -813,10 +813,36 @@ async def test_deleting_a_conversation_stops_its_runs_and_forgets_them(tmp_path:
             await supervisor.delete_conversation("bob", head.conversation_id)
         await supervisor.delete_conversation(OWNER, head.conversation_id)
         assert told.cancelled.is_set()
-        for look in (supervisor.snapshot(run_id, OWNER), supervisor.conversation(OWNER, head.conversation_id)):
+        for look in (
+            supervisor.snapshot(run_id, OWNER),
+            supervisor.check(run_id, OWNER, 0),
+            supervisor.conversation(OWNER, head.conversation_id),
+        ):
             with pytest.raises(NotFound):
                 await look
-        assert await supervisor.log.get(run_id) is None
+        assert await supervisor.log.read(run_id, 0, 1000) == b""
+
+
+async def test_the_id_of_a_run_whose_conversation_was_deleted_stays_taken_until_it_is_forgotten(tmp_path: Path) -> None:
+    request = RunRequest(question="Why?", run_id="r")
+    async with supervised(tmp_path, hello) as supervisor:
+        assert await supervisor.start(request, OWNER) == ("r", True)
+        await read(supervisor, "r")
+        (head,) = await supervisor.conversations.list(OWNER)
+        await supervisor.delete_conversation(OWNER, head.conversation_id)
+        with pytest.raises(Conflict):
+            await supervisor.start(request, "bob")
+        await supervisor.conversations.restore(OWNER, head.conversation_id)
+        assert await supervisor.start(request, OWNER) == ("r", False)
+        with pytest.raises(Conflict):
+            await supervisor.start(RunRequest(question="Who?", run_id="r"), OWNER)
+        with pytest.raises(Gone):
+            await supervisor.check("r", OWNER, 0)
+        assert (await supervisor.snapshot("r", OWNER)).message.content == "Hello"
+        await supervisor.delete_conversation(OWNER, head.conversation_id)
+    async with supervised(tmp_path, hello, deleted_kept_s=0) as supervisor:
+        await supervisor.prune()
+        assert await supervisor.start(request, "bob") == ("r", True)
 
 
 async def test_follower_is_only_a_cursor(tmp_path: Path) -> None:

@@ -174,6 +174,8 @@ class Supervisor:
             return live
         record = await self._record(run_id, owner)
         if record.pruned:
+            if await self.conversations.message_of_run(run_id) is None:
+                raise no_run(run_id)
             raise Gone("The events of this run are no longer kept; its snapshot is.")
         if after > (record.durable_seq if record.durable_seq is not None else record.last_seq):
             raise _ahead(after)
@@ -286,8 +288,8 @@ class Supervisor:
         await self._filer.flush()
         _, messages = await self._history.stored(owner, conversation_id)
         await self.conversations.delete(owner, conversation_id, int(time.time() * 1000))
-        # What is not filed yet has its answer in the log alone.
-        await self.log.delete([each.run_id for each in messages if each.run_id and each.snapshot is not None])
+        # What is not filed yet has its answer in the log alone. The ids stay taken: the conversation may be restored.
+        await self.log.forget([each.run_id for each in messages if each.run_id and each.snapshot is not None])
         if self._deleted_kept_s == 0:
             await self._purge()
 

@@ -290,6 +290,19 @@ class EventLogContract:
         await log.append([ending(f"r{number}", 2) for number in range(230)])
         assert await log.prune(int((START + 1) * 1000)) == 230
 
+    async def test_the_events_of_named_runs_are_forgotten_and_their_records_kept(
+        self, log: EventLog, clock: Clock
+    ) -> None:
+        for run_id in ("r1", "r2"):
+            await log.create(record(run_id), started(run_id))
+            await log.append([ending(run_id, 2)])
+        await log.forget(["r1", "unknown"])
+        assert await log.read("r1", 0, 1000) == b""
+        assert await log.get("r1") == record("r1", state="finished", last_seq=2, ended=int(START * 1000), pruned=True)
+        assert await log.get("unknown") is None
+        assert (await whole(log, "r2")).count(b"\n") == 2
+        assert await log.prune(int((START + 5) * 1000)) == 1, "what is forgotten is not pruned again"
+
     async def test_delete_forgets_events_and_record(self, log: EventLog) -> None:
         for run_id in ("r1", "r2"):
             await log.create(record(run_id), started(run_id))

@@ -185,8 +185,9 @@ async def test_an_owner_that_is_none_is_refused(tmp_path: Path, session: aiohttp
 
     with pytest.raises(TypeError, match="a string that is not empty"):
         await owner_of(HTTPConnection({"type": "http"}), identify)
-    app = FastAPI()
-    app.mount("/chat", Millstream(data=tmp_path, drain=0, identify=identify).app)
+    stream = Millstream(data=tmp_path, drain=0, identify=identify)
+    app = FastAPI(lifespan=stream.lifespan)
+    app.mount("/chat", stream.app)
     async with hosted(app) as url, session.post(f"{url}/chat/api/runs", json={"question": "Why?"}) as response:
         assert (response.status, (await response.json())["code"]) == (500, "internal")
 

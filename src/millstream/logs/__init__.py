@@ -89,6 +89,10 @@ class EventLog(Protocol):
         Returns how many runs."""
         ...
 
+    async def forget(self, run_ids: Sequence[str]) -> None:
+        """Forgets the events (not the records) of these runs, which have ended."""
+        ...
+
     async def delete(self, run_ids: Sequence[str]) -> None:
         """Forgets events and records."""
         ...

@@ -100,14 +100,19 @@ class MemoryLog:
         return epoch + 1
 
     async def prune(self, ended_before: int) -> int:
-        count = 0
-        for stored in self._runs.values():
-            ended = stored.record.ended
-            if ended is not None and ended < ended_before and not stored.record.pruned:
+        old = [
+            run_id
+            for run_id, stored in self._runs.items()
+            if (ended := stored.record.ended) is not None and ended < ended_before and not stored.record.pruned
+        ]
+        await self.forget(old)
+        return len(old)
+
+    async def forget(self, run_ids: Sequence[str]) -> None:
+        for run_id in run_ids:
+            if stored := self._runs.get(run_id):
                 stored.batches.clear()
                 stored.record = msgspec.structs.replace(stored.record, pruned=True)
-                count += 1
-        return count
 
     async def delete(self, run_ids: Sequence[str]) -> None:
         for run_id in run_ids:

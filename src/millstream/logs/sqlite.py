@@ -48,6 +48,12 @@ def _record(row: Sequence[object]) -> RunRecord:
     return RunRecord(**values)  # type: ignore[arg-type]
 
 
+def _forget(connection: sqlite3.Connection, run_ids: Sequence[str]) -> None:
+    for run_id in run_ids:
+        connection.execute("DELETE FROM batches WHERE run_id = ?", (run_id,))
+        connection.execute("UPDATE runs SET pruned = 1 WHERE run_id = ?", (run_id,))
+
+
 class SqliteLog:
     """Stands on a database whose migrations hold `SCHEMA`. `clock` gives seconds since the Unix epoch."""
 
@@ -179,15 +185,16 @@ class SqliteLog:
                     (ended_before,),
                 )
             ]
-            for run_id in run_ids:
-                connection.execute("DELETE FROM batches WHERE run_id = ?", (run_id,))
-                connection.execute("UPDATE runs SET pruned = 1 WHERE run_id = ?", (run_id,))
+            _forget(connection, run_ids)
             return len(run_ids)
 
         total = 0
         while count := await self._database.write(job):
             total += count
         return total
+
+    async def forget(self, run_ids: Sequence[str]) -> None:
+        await self._database.write(lambda connection: _forget(connection, run_ids))
 
     async def delete(self, run_ids: Sequence[str]) -> None:
         def job(connection: sqlite3.Connection) -> None:
