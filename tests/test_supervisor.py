@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from core import OWNER, Obedient, events_of, in_virtual_time, read, read_until, start, supervised, turn, types_of, until
@@ -581,6 +582,22 @@ def _with_words_to_wait(run: Run) -> None:
     raise RunError("Later.", retry_after="soon")  # type: ignore[arg-type]
 
 
+class _Mute(RunError):
+    def __init__(self) -> None: ...
+
+
+def _with_error_that_tells_nothing(run: Run) -> None:
+    raise _Mute
+
+
+def _with_what_is_no_json(run: Run) -> None:
+    run.data("x", msgspec.Raw(b"{"))
+
+
+def _with_a_line_end(run: Run) -> None:
+    run.data("x", msgspec.Raw(b"{\n}"))
+
+
 def _with_words_as_count(run: Run) -> None:
     run.count(TokenUsage(1.5, 1))  # type: ignore[arg-type]
     raise ValueError("and more")
@@ -591,6 +608,7 @@ def _with_words_as_count(run: Run) -> None:
     [
         _with_object, _with_bytes, _with_detail, _with_number_as_id, _with_words_as_score, _with_number_as_name,
         _with_list_of_arguments, _with_another_reason, _with_words_to_wait, _with_words_as_count,
+        _with_error_that_tells_nothing, _with_what_is_no_json, _with_a_line_end,
     ],
 )  # fmt: skip
 async def test_what_cannot_be_written_fails_its_run_leaves_no_gap_and_harms_no_other(
@@ -830,8 +848,9 @@ async def test_the_id_of_a_run_whose_conversation_was_deleted_stays_taken_until_
         await read(supervisor, "r")
         (head,) = await supervisor.conversations.list(OWNER)
         await supervisor.delete_conversation(OWNER, head.conversation_id)
-        with pytest.raises(Conflict):
-            await supervisor.start(request, "bob")
+        for owner in (OWNER, "bob"):
+            with pytest.raises(Conflict):
+                await supervisor.start(request, owner)
         await supervisor.conversations.restore(OWNER, head.conversation_id)
         assert await supervisor.start(request, OWNER) == ("r", False)
         with pytest.raises(Conflict):

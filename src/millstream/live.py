@@ -53,7 +53,7 @@ class LiveRun:
                 try:
                     self.end(_failed(error), "failed")
                     return
-                except TypeError as wrong:  # it tells of itself what no event can hold
+                except Exception as wrong:  # it tells of itself what no event can hold, or nothing
                     error.add_note(str(wrong))
             logger.error("the answer of run %s raised", self.run.id, exc_info=error)
             message = "The answer failed unexpectedly; the server's log says why."
@@ -65,7 +65,7 @@ class LiveRun:
             return
         try:
             self.run.write_usage()
-        except TypeError:  # the answer counted what is no number; the run ends all the same
+        except Exception:  # the answer counted what is no number; the run ends all the same
             logger.exception("the usage of run %s cannot be written", self.run.id)
         if self.run.finished:
             event, state = RunFinished(), "finished"

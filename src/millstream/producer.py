@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from millstream.events import Event, ReasoningDelta, TextDelta, decode, encode
 from millstream.logs import Batch, RunRecord, RunState
 
@@ -173,7 +171,9 @@ class Producer:
         frame = self._stamped(event)
         try:
             decode(frame)
-        except msgspec.ValidationError as error:
+            if frame.find(b"\n") != len(frame) - 1:
+                raise ValueError("it is more than one line of JSON")
+        except Exception as error:
             self._next -= 1
             raise TypeError(f"an event {event.__struct_config__.tag} cannot hold this: {error}") from None
         return frame

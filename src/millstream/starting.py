@@ -83,6 +83,8 @@ class Starter:
                 existing = live.producer.record if live is not None else await self._log.get(run_id)
                 if existing is not None:
                     _same(existing, owner, request.fingerprint())
+                    if existing.pruned and await self._conversations.message_of_run(run_id) is None:
+                        raise _taken(run_id)  # by a conversation that was deleted
                     self._let_in(run_id)
                     return run_id, False
             registered = self._admit(request)
@@ -204,4 +206,8 @@ class Starter:
 
 def _same(record: RunRecord, owner: str, fingerprint: str) -> None:
     if record.owner != owner or record.fingerprint != fingerprint:
-        raise Conflict(f"The run id {record.run_id} belongs to another request; choose a new one.", code="run-exists")
+        raise _taken(record.run_id)
+
+
+def _taken(run_id: str) -> Conflict:
+    return Conflict(f"The run id {run_id} belongs to another request; choose a new one.", code="run-exists")

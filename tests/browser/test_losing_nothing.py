@@ -396,8 +396,8 @@ async def test_a_window_that_is_looked_at_again_shows_what_another_has_asked(
 ) -> None:
     await answered(page, stage, "One")
     other = await visit.open(page.url)
-    await answered(page, stage, "Two")
     await expect(other.locator(".words")).to_have_text(["Answer One."])
+    await answered(page, stage, "Two")
     await other.evaluate("dispatchEvent(new Event('focus'))")
     await expect(other.locator(".words")).to_have_text(["Answer One.", "Answer Two."])
 
@@ -420,3 +420,49 @@ async def test_a_follow_up_to_an_earlier_version_is_still_shown_after_a_reload(p
     stage.say(" an answer.")
     stage.end()
     await expect(page.locator(".words")).to_have_text(["Answer One.", "Half an answer."])
+
+
+async def test_a_first_question_that_could_not_be_sent_is_sent_from_wherever_one_comes_back(
+    visit: Watched, page: Page, stage: Stage
+) -> None:
+    visit.expected = CUT
+    await page.route("**/api/**", lambda route: route.abort())
+    async with page.expect_event("requestfailed", lambda request: request.url.endswith("/api/runs")):
+        await ask(page, "Anybody there?")
+    await new_conversation(page)
+    async with page.expect_event("requestfailed"):
+        await page.reload()
+    begun = asyncio.Event()
+    stage.do(lambda run: begun.set())
+    await page.unroute("**/api/**")
+    await begun.wait()
+    stage.say("Yes.")
+    stage.end()
+    await page.get_by_role("link", name="Anybody there?").click()
+    await expect(page.locator(".words")).to_have_text("Yes.")
+    await expect(page.get_by_label("Your question")).to_have_value("")
+    assert len(stage.runs) == 1
+
+
+async def test_behind_a_stopped_answer_what_could_not_be_sent_is_asked_before_what_waits(
+    visit: Watched, page: Page, stage: Stage
+) -> None:
+    visit.expected = CUT
+    await ask(page, "One")
+    stage.say("Half")
+    await expect(page.locator(".words")).to_have_text("Half")
+    await ask(page, "Later")
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_text("Not asked yet")).to_be_visible()
+    await page.route("**/api/**", lambda route: route.abort())
+    async with page.expect_event("requestfailed", lambda request: request.url.endswith("/api/runs")):
+        await ask(page, "Now")
+    await expect(page.locator(".queue-text")).to_have_text(["Later"])
+    async with page.expect_event("requestfailed"):
+        await page.reload()
+    await page.unroute("**/api/**")
+    stage.say("Answer Now.")
+    stage.end()
+    stage.say("Answer Later.")
+    stage.end()
+    await expect(page.locator(".words")).to_have_text(["Half", "Answer Now.", "Answer Later."])

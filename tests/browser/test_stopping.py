@@ -10,6 +10,8 @@ from .conftest import Watched
 from .moves import LISTEN, answered, ask, set_to
 from .stage import HANDBOOK, Stage
 
+QUEUES = "localStorage.getItem('millstream.queues') ?? '{}'"
+
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
@@ -121,6 +123,7 @@ async def test_a_stop_is_not_lost_when_another_conversation_is_opened_at_once(
     async with page.expect_response(lambda response: response.url.endswith("/stop") and response.ok):
         await page.keyboard.press("Escape")
         await page.get_by_role("button", name="New conversation").first.click()
+    assert await page.evaluate(QUEUES) == "{}"
     await page.reload()
     await page.get_by_role("link", name="Tell me").click()
     await expect(page.get_by_text("You stopped this answer.")).to_be_visible()
@@ -144,7 +147,24 @@ async def test_a_question_that_cannot_be_sent_is_taken_back(
     await page.reload()
     await expect(page.get_by_label("Your question")).to_have_value("Tell me")
     await expect(page.locator(".queue")).to_have_count(0)
+    assert await page.evaluate(QUEUES) == "{}"
     assert [run.question for run in stage.runs] == (["First"] if named else [])
+
+
+async def test_an_answer_that_is_waited_for_whole_is_not_taken_back(visit: Watched, page: Page, stage: Stage) -> None:
+    visit.expected = ("net::ERR_",)
+    await set_to(page, "Answers appear", "When they are complete")
+    begun = asyncio.Event()
+    stage.do(lambda run: begun.set())
+    await ask(page, "Tell me")
+    await begun.wait()
+    await page.route("**/api/runs/**", lambda route: route.abort())
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".problem")).to_have_text("The server cannot be reached.")
+    await expect(page.get_by_label("Your question")).to_have_value("")
+    stage.say("It turns.")
+    stage.end()
+    await expect(page.locator(".words")).to_have_text("It turns.")
 
 
 async def test_that_it_was_stopped_is_announced_behind_the_words_that_stay(page: Page, stage: Stage) -> None:

@@ -74,8 +74,11 @@ export class Chat extends Store<ChatState> {
   private sending: { request: RunRequest; before: readonly StoredMessage[] } | null = null;
   /** The run whose answer was asked for as a whole. */
   private whole: string | null = null;
-  /** What is still being sent for conversations that are out of sight. */
+  /** What is still being sent for conversations that are out of sight, and the ids of those runs. */
   private readonly deliveries = new Map<string, Promise<void>>();
+  private readonly delivering = new Set<string>();
+  /** What an earlier page had sent when the conversation was loaded: it is this one's to ask now. */
+  private inherited: ReadonlySet<string> = new Set();
   /** The waiting question that was asked while its conversation was loading: it goes before all others. */
   private wanted: string | null = null;
   /** The ratings that are being stored: each waits for the one before, so that the last one given is the one that stays. */
@@ -172,7 +175,7 @@ export class Chat extends Store<ChatState> {
       else if (unsent) {
         this.wanted = null;
         this.show(null);
-        await this.askAfter(undefined, unsent.question, undefined, unsent.id);
+        await this.askAfter(undefined, unsent.question, unsent.sent, unsent.id);
         return;
       }
     }
@@ -233,7 +236,7 @@ export class Chat extends Store<ChatState> {
       this.publish(await stopRun(this.api, this.surroundings, runId, seen));
     } catch (error) {
       if (this.state.following?.runId !== runId) return;
-      if (error instanceof Unreachable && this.sending?.request.run_id === runId) {
+      if (error instanceof Unreachable && this.sending?.request.run_id === runId && runId !== this.whole) {
         const { request, before } = this.sending;
         this.follower.leave();
         this.takeBack(request, before, null);
@@ -248,7 +251,7 @@ export class Chat extends Store<ChatState> {
   async askQueued(id: string): Promise<void> {
     if (this.state.following !== null) return;
     const queued = this.unqueue(id);
-    if (queued) await this.askAfter(this.path.at(-1)?.message_id, queued.question, undefined, queued.id);
+    if (queued) await this.askAfter(this.path.at(-1)?.message_id, queued.question, queued.sent, queued.id);
   }
 
   /** Takes a waiting question out of the queue. */
@@ -331,7 +334,11 @@ export class Chat extends Store<ChatState> {
     this.sending = null;
     this.reloading.abort();
     this.follower.leave();
-    if (sending === null || following?.stopping) return;
+    if (sending === null) return;
+    if (following?.stopping) {
+      this.received(sending.request);
+      return;
+    }
     // What waits behind the first question of a new conversation is no business of the next new one.
     const waiting = conversationId === null ? this.queues.takeNameless() : [];
     const delivery = this.deliver(sending.request, conversationId, waiting);
@@ -342,6 +349,7 @@ export class Chat extends Store<ChatState> {
 
   /** Sends a request for a conversation that is out of sight until the server has it; what it refuses is a draft again. */
   private async deliver(request: RunRequest, from: string | null, waiting: readonly Queued[]): Promise<void> {
+    this.delivering.add(request.run_id);
     try {
       for await (const update of startRun(this.api, request, this.surroundings, this.closing.signal)) {
         if (update.kind !== "events" && update.kind !== "snapshot") continue;
@@ -357,6 +365,18 @@ export class Chat extends Store<ChatState> {
       this.received(request);
       this.giveBack(from, ...(request.question === undefined ? [] : [request.question]), ...waiting.map((one) => one.question));
       this.set({ problem: sentence(error) });
+    } finally {
+      this.delivering.delete(request.run_id);
+    }
+  }
+
+  /** Sends the first questions that earlier pages could not, but for that of the place that is shown. */
+  deliverUnsent(shown: string | null): void {
+    for (const place of this.queues.places) {
+      const [unsent] = this.queues.of(place);
+      if (unsent && place === RUN_PLACE + unsent.id && place !== shown) {
+        void this.deliver({ run_id: unsent.id, question: unsent.question, ...unsent.sent }, null, []);
+      }
     }
   }
 
@@ -418,7 +438,7 @@ export class Chat extends Store<ChatState> {
     if (this.path.some((message) => message.parent_id === parent)) this.point(parent ?? "", asked.message_id);
     const request = { question, run_id: runId, ...this.place(parent), ...extra };
     // Until the server has it, a question that follows the last answer waits where a reload finds it.
-    if (parent === this.path.at(-1)?.message_id) this.queues.add(placeOf(request), { id: runId, question });
+    if (parent === this.path.at(-1)?.message_id) this.queues.addFirst(placeOf(request), { id: runId, question, sent: extra });
     await this.run(request, [asked, pendingAnswer(runId, asked.message_id)]);
   }
 
@@ -428,7 +448,7 @@ export class Chat extends Store<ChatState> {
   }
 
   private async reload(attempt = 1): Promise<void> {
-    const { conversationId: id, loaded: wasLoaded, messages: before } = this.state;
+    const { conversationId: id, loaded: wasLoaded, messages: before, chosen: choices } = this.state;
     if (id === null) return;
     if (!wasLoaded && attempt === 1) this.set({ opening: true, problem: null });
     try {
@@ -443,8 +463,12 @@ export class Chat extends Store<ChatState> {
         loaded: true,
         queue: this.waiting(id),
         ...(!wasLoaded && { problem: null }),
-        ...(shown !== undefined && { chosen: choicesOf(messages, shown) }),
+        ...(shown !== undefined && this.state.chosen === choices && { chosen: choicesOf(messages, shown) }),
       });
+      if (!wasLoaded) {
+        this.inherited = new Set(this.state.queue.flatMap(({ id: queued, sent }) => (sent ? [queued] : [])));
+        this.wanted = [...this.inherited][0] ?? this.wanted;
+      }
     } catch (error) {
       if (this.state.messages !== before) return;
       this.set({ opening: false, problem: sentence(error) });
@@ -515,7 +539,7 @@ export class Chat extends Store<ChatState> {
 
   /** The questions that wait in a conversation, but for the one that is being sent. */
   private waiting(conversationId: string | null): readonly Queued[] {
-    return this.queues.of(conversationId).filter(({ id }) => id !== this.sending?.request.run_id);
+    return this.queues.of(conversationId).filter(({ id }) => id !== this.sending?.request.run_id && !this.delivering.has(id));
   }
 
   private async ended(runId: string): Promise<void> {
@@ -527,7 +551,8 @@ export class Chat extends Store<ChatState> {
   /** After an answer that ended well the question that waits longest is asked; after any other, when the person says so. */
   private async askNext(last: StoredMessage | undefined): Promise<void> {
     this.set({ queuePaused: last?.role === "assistant" && last.run.state !== "finished" });
-    const [first] = this.state.queue;
+    // What another tab has sent meanwhile is its to ask.
+    const first = this.state.queue.find(({ id, sent }) => !sent || this.inherited.has(id));
     if (first && !this.state.queuePaused) await this.askQueued(first.id);
   }
 

@@ -116,7 +116,9 @@ export class MillstreamChat extends HTMLElement implements MillstreamChatElement
     void chat.loadStatus();
     void history.load();
     const first = this.place === undefined ? this.getAttribute("conversation") : this.place;
-    void chat.open(this.isPage ? placeOfAddress() : first);
+    const place = this.isPage ? placeOfAddress() : first;
+    void chat.open(place);
+    chat.deliverUnsent(place);
   }
 
   disconnectedCallback(): void {

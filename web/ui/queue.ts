@@ -1,9 +1,12 @@
+import type { RunRequest } from "../core/api";
 import type { Keep } from "./keep";
 
 /** A question that waits to be asked. Its id becomes that of its run, so that two tabs ask it once. */
 export interface Queued {
   id: string;
   question: string;
+  /** A page has sent it, as part of a request with this, and has not heard yet that the server has it. */
+  sent?: Pick<RunRequest, "answer" | "options">;
 }
 
 const CONVERSATIONS_KEPT = 100;
@@ -25,6 +28,16 @@ export class Queues {
 
   add(conversationId: string | null, ...queued: readonly Queued[]): void {
     if (queued.length > 0) this.put(conversationId, [...this.of(conversationId), ...queued]);
+  }
+
+  /** Puts it before all that waits there. */
+  addFirst(conversationId: string, queued: Queued): void {
+    this.put(conversationId, [queued, ...this.of(conversationId)]);
+  }
+
+  /** The conversations in which questions wait, but for the one without a name. */
+  get places(): string[] {
+    return Object.keys(this.all());
   }
 
   /** Takes it out; undefined when it is no longer there. */
