@@ -422,26 +422,48 @@ async def test_a_follow_up_to_an_earlier_version_is_still_shown_after_a_reload(p
     await expect(page.locator(".words")).to_have_text(["Answer One.", "Half an answer."])
 
 
-async def test_a_first_question_that_could_not_be_sent_is_sent_from_wherever_one_comes_back(
+async def test_a_first_question_that_was_left_unsent_is_a_draft_again_once_the_server_tells_that_it_has_it_not(
     visit: Watched, page: Page, stage: Stage
 ) -> None:
-    visit.expected = CUT
+    visit.expected = (*CUT, "404 (Not Found)")
     await page.route("**/api/**", lambda route: route.abort())
     async with page.expect_event("requestfailed", lambda request: request.url.endswith("/api/runs")):
         await ask(page, "Anybody there?")
     await new_conversation(page)
-    async with page.expect_event("requestfailed"):
+    async with page.expect_event("requestfailed", lambda request: "/api/runs/" in request.url):
         await page.reload()
-    begun = asyncio.Event()
-    stage.do(lambda run: begun.set())
-    await page.unroute("**/api/**")
-    await begun.wait()
-    stage.say("Yes.")
-    stage.end()
-    await page.get_by_role("link", name="Anybody there?").click()
-    await expect(page.locator(".words")).to_have_text("Yes.")
     await expect(page.get_by_label("Your question")).to_have_value("")
-    assert len(stage.runs) == 1
+    await page.unroute("**/api/**")
+    await page.reload()
+    await expect(page.get_by_label("Your question")).to_have_value("Anybody there?")
+    await page.reload()
+    await expect(page.get_by_label("Your question")).to_have_value("Anybody there?")
+    assert stage.runs == []
+
+
+async def test_what_is_left_while_its_stop_is_on_the_way_and_was_never_sent_is_a_draft_again(
+    visit: Watched, page: Page, stage: Stage
+) -> None:
+    visit.expected = CUT
+    await answered(page, stage, "One")
+    gate = Gate()
+
+    async def abort_later(route: Route) -> None:
+        await gate(route) if route.request.url.endswith("/stop") else await route.abort()
+
+    await page.route("**/api/runs**", abort_later)
+    await page.route("**/api/runs/*/stop", abort_later)
+    async with page.expect_event("requestfailed"):
+        await ask(page, "Two")
+    await page.keyboard.press("Escape")
+    await gate.reached.wait()
+    await new_conversation(page)
+    await page.context.set_offline(True)
+    gate.opened.set()
+    await page.get_by_role("link", name="One").click()
+    await page.context.set_offline(False)
+    await expect(page.get_by_label("Your question")).to_have_value("Two")
+    await expect(page.locator(".words")).to_have_text(["Answer One."])
 
 
 async def test_behind_a_stopped_answer_what_could_not_be_sent_is_asked_before_what_waits(

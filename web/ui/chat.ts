@@ -72,6 +72,8 @@ export class Chat extends Store<ChatState> {
   private reloading = new AbortController();
   /** What was asked last, until the server is known to have it, and the messages before it. */
   private sending: { request: RunRequest; before: readonly StoredMessage[] } | null = null;
+  /** It was left while its Stop was on its way. */
+  private unheard: RunRequest | null = null;
   /** The run whose answer was asked for as a whole. */
   private whole: string | null = null;
   /** What is still being sent for conversations that are out of sight, and the ids of those runs. */
@@ -223,10 +225,10 @@ export class Chat extends Store<ChatState> {
 
   /**
    * Stops the answer at what is on screen. What waits in the queue stays there. A question that the server cannot be
-   * reached with is taken back.
+   * reached with is taken back; one whose answer is asked for as a whole may have come through, and is not.
    */
   async stop(): Promise<void> {
-    const { following } = this.state;
+    const { conversationId, following } = this.state;
     if (following === null || following.stopping) return;
     const { runId } = following;
     // Of an answer that was asked for as a whole, nobody has read only a part.
@@ -235,7 +237,11 @@ export class Chat extends Store<ChatState> {
     try {
       this.publish(await stopRun(this.api, this.surroundings, runId, seen));
     } catch (error) {
-      if (this.state.following?.runId !== runId) return;
+      if (this.state.following?.runId !== runId) {
+        const { unheard } = this;
+        if (unheard?.run_id === runId && unheard.question !== undefined) this.giveBack(conversationId, unheard.question);
+        return;
+      }
       if (error instanceof Unreachable && this.sending?.request.run_id === runId && runId !== this.whole) {
         const { request, before } = this.sending;
         this.follower.leave();
@@ -337,6 +343,7 @@ export class Chat extends Store<ChatState> {
     if (sending === null) return;
     if (following?.stopping) {
       this.received(sending.request);
+      this.unheard = sending.request;
       return;
     }
     // What waits behind the first question of a new conversation is no business of the next new one.
@@ -370,13 +377,19 @@ export class Chat extends Store<ChatState> {
     }
   }
 
-  /** Sends the first questions that earlier pages could not, but for that of the place that is shown. */
-  deliverUnsent(shown: string | null): void {
+  /**
+   * Puts the first questions that earlier pages could not send back to where they were typed, but for that of the place
+   * that is shown.
+   */
+  async recoverUnsent(shown: string | null): Promise<void> {
     for (const place of this.queues.places) {
       const [unsent] = this.queues.of(place);
-      if (unsent && place === RUN_PLACE + unsent.id && place !== shown) {
-        void this.deliver({ run_id: unsent.id, question: unsent.question, ...unsent.sent }, null, []);
-      }
+      if (!unsent || place !== RUN_PLACE + unsent.id || place === shown) continue;
+      const isAsked = await this.api.snapshot(unsent.id).then(
+        () => true,
+        (error: unknown) => (error instanceof Refusal ? false : null),
+      );
+      if (isAsked !== null && this.queues.take(place, unsent.id) && !isAsked) this.giveBack(null, unsent.question);
     }
   }
 

@@ -149,7 +149,7 @@ function Queue(): JSX.Element | null {
   const { chat, t, focusQuestion } = useUi();
   const { queue, queuePaused, following, loaded } = chat.state;
   if (queue.length === 0) return null;
-  const paused = queuePaused && following === null && loaded;
+  const paused = (queuePaused || queue.some(({ sent }) => sent)) && following === null && loaded;
   return (
     <section class="queue" part="queue" aria-label={t("queue")}>
       <p class="queue-head">

@@ -118,7 +118,7 @@ export class MillstreamChat extends HTMLElement implements MillstreamChatElement
     const first = this.place === undefined ? this.getAttribute("conversation") : this.place;
     const place = this.isPage ? placeOfAddress() : first;
     void chat.open(place);
-    chat.deliverUnsent(place);
+    void chat.recoverUnsent(place);
   }
 
   disconnectedCallback(): void {
