@@ -1,9 +1,11 @@
 """What a person does on the page, in one line each."""
 
+import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Error, Locator, Page, Route, expect
 
 from .stage import Stage
 
@@ -40,6 +42,31 @@ async def answered(page: Page, stage: Stage, *questions: str) -> None:
         stage.say(f"Answer {question}.")
         stage.end()
         await until_done(page)
+
+
+async def ask_unheard(page: Page, stage: Stage, question: str) -> None:
+    """Asks; the run begins, but nothing of it comes back until it has ended."""
+    begun = asyncio.Event()
+    stage.do(lambda run: begun.set())
+
+    async def hold_back(route: Route) -> None:
+        with contextlib.suppress(Error):
+            await route.fetch()
+            await route.abort()
+
+    await page.route("**/api/runs", hold_back)
+    await ask(page, question)
+    await begun.wait()
+
+
+async def stop_before_waiting(page: Page, stage: Stage, question: str, waiting: str) -> None:
+    """Asks two, and stops the first in the middle of its answer: the other is not asked yet."""
+    await ask(page, question)
+    stage.say("Half")
+    await expect(page.locator(".words")).to_have_text("Half")
+    await ask(page, waiting)
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_text("Not asked yet")).to_be_visible()
 
 
 def last_answer(page: Page) -> Locator:

@@ -1,13 +1,12 @@
 """What was typed is asked in its place, or is still where it was typed."""
 
 import asyncio
-import contextlib
 
 import pytest
-from playwright.async_api import Browser, Error, Locator, Page, Route, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from .conftest import Watched, watched
-from .moves import answered, ask, until_done
+from .moves import answered, ask, ask_unheard, stop_before_waiting, until_done
 from .stage import CuttingProxy, Stage
 
 CUT = ("net::ERR_",)
@@ -66,12 +65,7 @@ async def test_a_question_asked_while_its_conversation_is_loading_follows_what_w
 
 
 async def test_a_question_asked_while_loading_goes_before_what_waited_already(page: Page, stage: Stage) -> None:
-    await ask(page, "One")
-    stage.say("Half")
-    await expect(page.locator(".words")).to_have_text("Half")
-    await ask(page, "Waiting")
-    await page.keyboard.press("Escape")
-    await expect(page.get_by_text("Not asked yet")).to_be_visible()
+    await stop_before_waiting(page, stage, "One", "Waiting")
     gate = Gate()
     await page.route("**/api/conversations/*", gate)
     await page.reload()
@@ -335,17 +329,7 @@ async def test_a_reload_before_the_first_event_comes_back_to_the_answer(
     visit: Watched, page: Page, stage: Stage
 ) -> None:
     visit.expected = CUT
-    begun = asyncio.Event()
-    stage.do(lambda run: begun.set())
-
-    async def hold_back(route: Route) -> None:
-        with contextlib.suppress(Error):
-            await route.fetch()
-            await route.abort()
-
-    await page.route("**/api/runs", hold_back)
-    await ask(page, "One")
-    await begun.wait()
+    await ask_unheard(page, stage, "One")
     await page.unroute("**/api/runs")
     await page.reload()
     stage.say("Answer One.")
@@ -470,12 +454,7 @@ async def test_behind_a_stopped_answer_what_could_not_be_sent_is_asked_before_wh
     visit: Watched, page: Page, stage: Stage
 ) -> None:
     visit.expected = CUT
-    await ask(page, "One")
-    stage.say("Half")
-    await expect(page.locator(".words")).to_have_text("Half")
-    await ask(page, "Later")
-    await page.keyboard.press("Escape")
-    await expect(page.get_by_text("Not asked yet")).to_be_visible()
+    await stop_before_waiting(page, stage, "One", "Later")
     await page.route("**/api/**", lambda route: route.abort())
     async with page.expect_event("requestfailed", lambda request: request.url.endswith("/api/runs")):
         await ask(page, "Now")

@@ -1,13 +1,12 @@
 """Stop keeps what was on screen, and only that."""
 
 import asyncio
-import contextlib
 
 import pytest
-from playwright.async_api import Error, Page, Route, expect
+from playwright.async_api import Page, Route, expect
 
 from .conftest import Watched
-from .moves import LISTEN, answered, ask, set_to
+from .moves import LISTEN, answered, ask, ask_unheard, set_to
 from .stage import HANDBOOK, Stage
 
 QUEUES = "localStorage.getItem('millstream.queues') ?? '{}'"
@@ -108,18 +107,7 @@ async def test_a_stop_is_not_lost_when_another_conversation_is_opened_at_once(
     visit: Watched, page: Page, stage: Stage
 ) -> None:
     visit.expected = ("net::ERR_",)
-    begun = asyncio.Event()
-    stage.do(lambda run: begun.set())
-
-    async def hold_back(route: Route) -> None:
-        # The run begins, but nothing of it comes back until it has ended.
-        with contextlib.suppress(Error):
-            await route.fetch()
-            await route.abort()
-
-    await page.route("**/api/runs", hold_back)
-    await ask(page, "Tell me")
-    await begun.wait()
+    await ask_unheard(page, stage, "Tell me")
     async with page.expect_response(lambda response: response.url.endswith("/stop") and response.ok):
         await page.keyboard.press("Escape")
         await page.get_by_role("button", name="New conversation").first.click()

@@ -11,7 +11,7 @@ from millstream.errors import ModelError
 from millstream.run import Run
 
 from .conftest import Watched, watched
-from .moves import answered, ask, last_answer, set_to, until_done
+from .moves import answered, ask, last_answer, set_to, stop_before_waiting, until_done
 from .stage import HANDBOOK, Stage, new_millstream, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -132,12 +132,7 @@ async def test_questions_wait_in_a_queue_that_can_be_changed_and_are_asked_in_tu
 
 
 async def test_stop_keeps_the_queue_until_the_person_goes_on(page: Page, stage: Stage) -> None:
-    await ask(page, "One")
-    stage.say("Half")
-    await expect(page.locator(".words")).to_have_text("Half")
-    await ask(page, "Two")
-    await page.keyboard.press("Escape")
-    await expect(page.get_by_text("Not asked yet")).to_be_visible()
+    await stop_before_waiting(page, stage, "One", "Two")
     await page.get_by_role("button", name="Ask now").click()
     stage.say("Answer two.")
     stage.end()

@@ -164,7 +164,7 @@ function Comment({ rating, comment, onDone }: CommentProps): JSX.Element {
 
 /** Copies text and says for a moment that it did. */
 function useCopy(): [boolean, (text: string) => void] {
-  const { announcer, chat, t } = useUi();
+  const ui = useUi();
   const [copied, setCopied] = useState(false);
   useEffect(() => {
     if (!copied) return;
@@ -172,11 +172,7 @@ function useCopy(): [boolean, (text: string) => void] {
     return () => clearTimeout(timer);
   }, [copied]);
   const copy = (text: string): void => {
-    void copyText(text).then((isCopied) => {
-      setCopied(isCopied);
-      if (isCopied) announcer.say(t("copied"));
-      else chat.report(t("copy_failed"));
-    });
+    void copyText(text, ui).then(setCopied);
   };
   return [copied, copy];
 }

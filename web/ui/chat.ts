@@ -21,6 +21,7 @@ import { randomId } from "./random-id";
 import { sentence } from "./sentence";
 import { stopRun } from "./stop";
 import { Store } from "./store";
+import { isRunPlace, placeOf, runOf, takeUnsent } from "./unsent";
 
 export interface ChatState {
   status: ServerStatus | null;
@@ -55,8 +56,6 @@ export interface Host {
 }
 
 const INDEXING_POLL_MS = 1_000;
-/** What the address keeps of a conversation that has no name yet begins with this, and its first run's id follows. */
-export const RUN_PLACE = "run-";
 
 /**
  * One conversation and one followed run. It knows no DOM; `subscribe` tells of each change.
@@ -166,7 +165,7 @@ export class Chat extends Store<ChatState> {
     this.leave();
     this.wanted = null;
     let conversationId = place;
-    if (place?.startsWith(RUN_PLACE)) {
+    if (isRunPlace(place)) {
       this.show(null, false);
       const { messages } = this.state;
       conversationId = await this.conversationOf(place);
@@ -382,15 +381,7 @@ export class Chat extends Store<ChatState> {
    * that is shown.
    */
   async recoverUnsent(shown: string | null): Promise<void> {
-    for (const place of this.queues.places) {
-      const [unsent] = this.queues.of(place);
-      if (!unsent || place !== RUN_PLACE + unsent.id || place === shown) continue;
-      const isAsked = await this.api.snapshot(unsent.id).then(
-        () => true,
-        (error: unknown) => (error instanceof Refusal ? false : null),
-      );
-      if (isAsked !== null && this.queues.take(place, unsent.id) && !isAsked) this.giveBack(null, unsent.question);
-    }
+    for await (const question of takeUnsent(this.api, this.queues, shown)) this.giveBack(null, question);
   }
 
   /** Puts words back to where they were typed, before what is typed there by now. */
@@ -422,7 +413,7 @@ export class Chat extends Store<ChatState> {
   /** The conversation of a run that had not named it yet when the page was left; null when there was no such run. */
   private async conversationOf(place: string): Promise<string | null> {
     try {
-      return (await this.api.snapshot(place.slice(RUN_PLACE.length))).conversation_id || null;
+      return (await this.api.snapshot(runOf(place))).conversation_id || null;
     } catch {
       return null;
     }
@@ -601,11 +592,6 @@ export class Chat extends Store<ChatState> {
   private contentLength(runId: string): number {
     return codePointLength(answerOf(this.state.messages, runId)?.run.message.content ?? "");
   }
-}
-
-/** What a request is found by until the server has it. */
-function placeOf({ conversation_id: conversationId, run_id: runId }: RunRequest): string {
-  return conversationId ?? RUN_PLACE + runId;
 }
 
 /** One under the other, what there is of them. */

@@ -1,8 +1,17 @@
+import type { Ui } from "./ui";
+
 /** How long it is shown that something was copied. */
 export const COPIED_MS = 2_000;
 
-/** Puts text on the clipboard. Returns whether the browser let us. */
-export async function copyText(text: string): Promise<boolean> {
+/** Puts text on the clipboard, and says whether the browser let us. Returns it too. */
+export async function copyText(text: string, { t, announcer, chat }: Pick<Ui, "t" | "announcer" | "chat">): Promise<boolean> {
+  const isCopied = await put(text);
+  if (isCopied) announcer.say(t("copied"));
+  else chat.report(t("copy_failed"));
+  return isCopied;
+}
+
+async function put(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
     return true;

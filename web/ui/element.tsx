@@ -4,7 +4,7 @@ import type { Snapshot } from "../core/fold";
 import type { MillstreamChatElement } from "../public/millstream-chat";
 import { Announcer } from "./announcer";
 import { App } from "./app";
-import { Chat, RUN_PLACE } from "./chat";
+import { Chat } from "./chat";
 import { History } from "./history";
 import { browserKeep } from "./keep";
 import { Desk } from "./options";
@@ -14,6 +14,7 @@ import { closestLanguage, ENGLISH, isLanguage, loadTongue, type Tongue } from ".
 import styles from "./style.css?inline";
 import { beforePaint, browser } from "./surroundings";
 import type { Shown } from "./ui";
+import { isRunPlace } from "./unsent";
 import { Uploads } from "./uploads";
 
 const sheet = new CSSStyleSheet();
@@ -186,23 +187,19 @@ export class MillstreamChat extends HTMLElement implements MillstreamChatElement
 
   private remember(place: string | null): void {
     this.place = place;
-    if (!isRun(place)) this.tell("millstream-conversation", { conversationId: place });
+    if (!isRunPlace(place)) this.tell("millstream-conversation", { conversationId: place });
     if (!this.isPage) return;
     const hash = place === null ? "" : `#${place}`;
     if (location.hash === hash) return;
     const address = hash || location.pathname + location.search;
     // A run's place is only that of a conversation until it has a name.
-    if (isRun(location.hash.slice(1))) history.replaceState(null, "", address);
+    if (isRunPlace(location.hash.slice(1))) history.replaceState(null, "", address);
     else history.pushState(null, "", address);
   }
 
   private tell(name: string, detail: object): void {
     this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true }));
   }
-}
-
-function isRun(place: string | null): boolean {
-  return place?.startsWith(RUN_PLACE) ?? false;
 }
 
 function placeOfAddress(): string | null {

@@ -105,7 +105,7 @@ export class Painter {
   }
 
   private copyButton(block: Element): HTMLButtonElement {
-    const { t, announcer, chat } = this.ui;
+    const { t } = this.ui;
     const button = document.createElement("button");
     button.type = "button";
     button.className = "icon-button copy-code";
@@ -113,13 +113,9 @@ export class Painter {
     button.title = t("copy_code");
     button.append(svgIcon(IconPath.copy));
     button.addEventListener("click", () => {
-      void copyText(block.querySelector("code")?.textContent ?? "").then((isCopied) => {
-        if (!isCopied) {
-          chat.report(t("copy_failed"));
-          return;
-        }
+      void copyText(block.querySelector("code")?.textContent ?? "", this.ui).then((isCopied) => {
+        if (!isCopied) return;
         button.replaceChildren(svgIcon(IconPath.check));
-        announcer.say(t("copied"));
         setTimeout(() => button.replaceChildren(svgIcon(IconPath.copy)), COPIED_MS);
       });
     });
