@@ -25,7 +25,7 @@ async def flush(log: MemoryLog, producer: Producer) -> None:
     batches = producer.unflushed()
     assert await log.append(batches) == frozenset()
     for batch in batches:
-        producer.flushed(batch.last_seq)
+        producer.flushed(batch)
 
 
 async def test_a_reader_waits_for_the_next_event() -> None:

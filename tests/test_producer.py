@@ -24,7 +24,7 @@ async def producer() -> Producer:
 def flush(producer: Producer) -> Sequence[Batch]:
     batches = producer.unflushed()
     for batch in batches:
-        producer.flushed(batch.last_seq)
+        producer.flushed(batch)
     return batches
 
 
@@ -145,8 +145,12 @@ async def test_a_tail_is_what_is_unflushed_plus_what_is_retained(producer: Produ
             flush(producer)
             assert sum(map(len, producer._frames)) <= RETAINED_BYTES
     flush(producer)
-    assert producer.read(1, 100) is None, "the log has it"
-    assert producer.read(producer.last_seq - 1, 10_000) is not None
+    assert producer.read(producer.last_seq - 1, 10_000) is None, "the log has it"
+    for number in range(3):
+        producer.write(Data(name="n", data=number))
+    flush(producer)
+    assert producer.read(producer.last_seq - 4, 10_000) is None
+    assert (producer.read(producer.last_seq - 3, 10_000) or [b""])[0].count(b"\n") == 3, "the last flush is at hand"
 
 
 @pytest.mark.parametrize("events", [15, 100])
@@ -171,7 +175,7 @@ async def test_the_terminal_event_is_seen_when_it_is_durable(producer: Producer)
     (batch,) = producer.unflushed()
     assert batch.state == "finished"
     assert seen(producer) == ["all"]
-    producer.flushed(batch.last_seq)
+    producer.flushed(batch)
     assert seen(producer) == ["all", "run.finished"]
     assert producer.ended
     assert producer.end_reached().done()
@@ -181,7 +185,7 @@ async def test_a_flush_that_began_before_the_end_does_not_show_it(producer: Prod
     producer.text("all")
     (batch,) = producer.unflushed()
     producer.end(RunFinished(), "finished")
-    producer.flushed(batch.last_seq)
+    producer.flushed(batch)
     assert not producer.ended
     flush(producer)
     assert producer.ended

@@ -18,7 +18,7 @@ from millstream.conversations.sqlite import SqliteConversations
 from millstream.database import Database
 from millstream.events import Event, ReasoningDelta, RunFailed, RunFinished, RunStarted, RunStopped, TextDelta, encode
 from millstream.follower import Follower
-from millstream.logs import RunRecord
+from millstream.logs import Batch, RunRecord
 from millstream.logs.memory import MemoryLog
 from millstream.producer import Producer
 from millstream.recovery import fold_log
@@ -65,7 +65,7 @@ class Stage:
 
     log: MemoryLog = field(default_factory=MemoryLog)
     written: list[Event] = field(default_factory=list)
-    in_flight: list[int] = field(default_factory=list)
+    in_flight: list[Batch] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
 
     async def open(self) -> None:
@@ -90,10 +90,10 @@ class Stage:
                 if not self.in_flight:
                     batches = self.producer.unflushed()
                     assert await self.log.append(batches) == frozenset()
-                    self.in_flight = [batch.last_seq for batch in batches]
+                    self.in_flight = batches
             case Do("end-flush"):
-                for last in self.in_flight:
-                    self.producer.flushed(last)
+                for batch in self.in_flight:
+                    self.producer.flushed(batch)
                 self.in_flight = []
             case Do("snapshot"):
                 self.snapshots.append((await fold_log(self.log, "r", self.producer)).snapshot())

@@ -253,7 +253,7 @@ async def test_a_reader_behind_the_tail_never_mixes_two_histories(log: MemoryLog
         producer.write(TextDelta(text=text * 6000))  # so large that the tail drops them
         (batch,) = producer.unflushed()
         await log.append([batch])
-        producer.flushed(batch.last_seq)
+        producer.flushed(batch)
     assert await close_dead_runs(log, (), nothing, everyone=True) == 1
     producer.write(TextDelta(text="four"))
     producer.write(TextDelta(text="five"))

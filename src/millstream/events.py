@@ -201,7 +201,7 @@ AnyEvent = (
 )
 Terminal = RunFinished | RunStopped | RunFailed
 
-_encoder = msgspec.json.Encoder()
+_encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
@@ -217,7 +217,7 @@ _LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\
 
 def encode_json(value: object) -> bytes:
     """`value` as one line of JSON without any Unicode line end, not even an escaped newline at its end."""
-    data = _encoder.encode(value)
+    data = _encode(value)
     return data if data.isascii() else escape_line_ends(data)
 
 
@@ -231,7 +231,7 @@ def escape_line_ends(data: bytes) -> bytes:
 
 def encode(event: Event) -> bytes:
     """The event's native frame: one line of JSON ending in a newline."""
-    data = _encoder.encode(event)
+    data = _encode(event)
     return (data if data.isascii() else escape_line_ends(data)) + b"\n"
 
 

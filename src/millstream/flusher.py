@@ -79,7 +79,7 @@ class Flusher:
                 producers[run_id].lose()
             for batch in batches:
                 if batch.run_id not in refused:
-                    producers[batch.run_id].flushed(batch.last_seq)
+                    producers[batch.run_id].flushed(batch)
             due = begun + self._interval
         if not self._dirty:
             return

@@ -49,20 +49,19 @@ class Follower:
                 self._nudged = False
                 return b""
             producer = self._producer
-            if producer is not None and (tail := producer.read(self.cursor, READ_BYTES)) is not None:
-                frames, cursor = tail
-                if frames:
-                    self.cursor = cursor
-                    if producer.ended:
-                        self.at_end = cursor == producer.last_seq
-                    return frames
+            if producer is not None and self.cursor >= producer.readable_seq:
                 if producer.ended:
                     return None
                 if producer.lost:
                     raise Cut
-                self._waiting = producer.changed()
-                await self._waiting
+                self._waiting = waiting = producer.changed()
+                await waiting
                 self._waiting = None
+            elif producer is not None and (tail := producer.read(self.cursor, READ_BYTES)) is not None:
+                frames, self.cursor = tail
+                if producer.ended:
+                    self.at_end = self.cursor == producer.last_seq
+                return frames
             else:
                 # First the record, then the events: a run that ends in between is read once more, never cut short.
                 record = await self._log.get(self.run_id)

@@ -6,20 +6,24 @@ What arrives within one turn of the event loop is one event: deltas are gathered
 import asyncio
 import re
 import time
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 from millstream.events import Event, ReasoningDelta, TextDelta, decode, encode
 from millstream.logs import Batch, RunRecord, RunState
 
-# Kept in memory beyond what is not yet in the log, so that a reader a moment behind need not read the log.
-# A follower rarely needs more than the last turn, and memory per open stream is what operators pay for.
+# What was flushed last is kept in memory, unless it is more than this, so that a reader a moment behind need not read
+# the log. A follower rarely needs more than the last turn, and memory per open stream is what operators pay for.
 RETAINED_BYTES = 1024
 # A delta has at most so many characters (a longer text becomes several), so that none outgrows what a follower may
 # write: JSON needs up to 6 bytes for a character.
 DELTA_LIMIT = 5 * 1024
 # Rows of the log are no larger than this (unless one event is), so that reading a part never loads much more than it.
 BATCH_BYTES = 32 * 1024
+# No frame is smaller: {"type":"run.finished","seq":2,"at":0} is the least that an event can be.
+SMALLEST_FRAME = 32
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -28,7 +32,6 @@ class Producer:
     """Belongs to one event loop. `dirty` is called when, after a flush, there is something to flush again."""
 
     __slots__ = (
-        "_delta_size",
         "_deltas",
         "_dirty",
         "_ending",
@@ -41,12 +44,12 @@ class Producer:
         "_kind",
         "_loop",
         "_next",
-        "_retained",
         "_scheduled",
         "_started_at",
         "_waiters",
         "ended",
         "lost",
+        "readable_seq",
         "record",
         "run_id",
         "text_length",
@@ -66,14 +69,13 @@ class Producer:
         self._dirty = dirty
         self._is_dirty = False
         self._started_at = started_at
-        self._frames = [started]  # events _first … _next - 1, as readers may see them
+        self._frames = [started]  # events _first … readable_seq, as readers may see them
         self._first = 1
+        self.readable_seq = 1
         self._next = 2
         self._flushed = 1
-        self._retained = len(started)  # bytes of flushed frames in _frames
         self._kind: type[TextDelta] | type[ReasoningDelta] = TextDelta
         self._deltas: list[str] = []
-        self._delta_size = 0
         self._scheduled = False
         self._waiters: list[asyncio.Future[None]] = []
         self._final: tuple[bytes, RunState, int | None] | None = None
@@ -108,7 +110,7 @@ class Producer:
         if self.closed:
             return
         self._seal()
-        self._number(event)
+        self._append(self._checked(event))
         self._schedule()
 
     def end(self, event: Event, state: RunState, durable_seq: int | None = None) -> None:
@@ -123,14 +125,10 @@ class Producer:
     def _delta(self, kind: type[TextDelta] | type[ReasoningDelta], text: str) -> None:
         if not text:
             return
-        if kind is not self._kind or self._delta_size + len(text) > DELTA_LIMIT:
+        if kind is not self._kind:
             self._seal()
             self._kind = kind
-            while len(text) > DELTA_LIMIT:
-                self._number(kind(text=text[:DELTA_LIMIT]))
-                text = text[DELTA_LIMIT:]
         self._deltas.append(text)
-        self._delta_size += len(text)
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._turn)
@@ -148,12 +146,13 @@ class Producer:
 
     def _seal(self) -> None:
         if self._deltas:
-            text = self._deltas[0] if len(self._deltas) == 1 else "".join(self._deltas)
+            text = "".join(self._deltas)
             self._deltas.clear()
-            self._delta_size = 0
-            self._frames.append(self._stamped(self._kind(text=text)))
-            if not self._is_dirty:
-                self._mark_dirty()
+            if len(text) <= DELTA_LIMIT:
+                self._append(self._stamped(self._kind(text=text)))
+                return
+            for begin in range(0, len(text), DELTA_LIMIT):
+                self._append(self._stamped(self._kind(text=text[begin : begin + DELTA_LIMIT])))
 
     def _stamped(self, event: Event) -> bytes:
         """The event's frame under the next seq, which is taken only when there is a frame: no gap, whatever fails."""
@@ -178,8 +177,9 @@ class Producer:
             raise TypeError(f"an event {event.__struct_config__.tag} cannot hold this: {error}") from None
         return frame
 
-    def _number(self, event: Event) -> None:
-        self._frames.append(self._checked(event))
+    def _append(self, frame: bytes) -> None:
+        self._frames.append(frame)
+        self.readable_seq += 1
         if not self._is_dirty:
             self._mark_dirty()
 
@@ -236,24 +236,19 @@ class Producer:
             begin = end
         return batches
 
-    def flushed(self, last: int) -> None:
-        """The log has everything up to `last`."""
-        if self._final is not None and last == self._next - 1 and not self.ended:
+    def flushed(self, batch: Batch) -> None:
+        """The log has everything up to the end of `batch`."""
+        if batch.state != "running" and self._final is not None and not self.ended:
             self._frames.append(self._final[0])
+            self.readable_seq += 1
             self.ended = True
             if not self._ending.done():
                 self._ending.set_result(None)
             self._wake()
-        first = self._first
-        self._retained += sum(map(len, self._frames[self._flushed + 1 - first : last + 1 - first]))
-        self._flushed = last
-        drop = 0
-        while self._retained > RETAINED_BYTES:
-            self._retained -= len(self._frames[drop])
-            drop += 1
-        if drop:
-            del self._frames[:drop]
-            self._first += drop
+        keep = self._flushed + 1 if len(batch.frames) <= RETAINED_BYTES else batch.last_seq + 1
+        del self._frames[: keep - self._first]
+        self._first = keep
+        self._flushed = batch.last_seq
 
     def lose(self) -> None:
         """Another process has the run: readers are cut without a terminal event."""
@@ -294,10 +289,9 @@ class Producer:
 
 def _together(frames: list[bytes], begin: int, limit: int) -> tuple[bytes, int]:
     """Frames from `begin` on, at most `limit` bytes but at least one frame, and where those after them begin."""
-    size, end = len(frames[begin]), begin + 1
-    while end < len(frames) and (size := size + len(frames[end])) <= limit:
-        end += 1
-    return b"".join(frames[begin:end]), end
+    within = frames[begin : begin + limit // SMALLEST_FRAME + 1]
+    count = bisect_right(list(accumulate(map(len, within))), limit) or 1
+    return b"".join(within[:count]), begin + count
 
 
 def _without_surrogates(event: Event) -> Event:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, get_args
 
@@ -297,7 +297,7 @@ class Run:
 
     # Models
 
-    async def generate(self, model: ChatModel, prompt: Prompt) -> FinishReason:
+    def generate(self, model: ChatModel, prompt: Prompt) -> Coroutine[Any, Any, FinishReason]:
         """Streams the model's words and reasoning into the run; returns why it ended.
 
         Retries as a visible step until the first delta. Raises ModelError: then the partial answer is kept.
@@ -307,14 +307,7 @@ class Run:
             prompt = self._continue(self.continued, prompt)
         if model.quotes:
             self._support = None
-        await self._call(model, prompt, self._say)
-        return self._reason
-
-    def _say(self, output: Text | Reasoning) -> None:
-        if type(output) is Text:
-            self.write(output.text)
-        else:
-            self._producer.reasoning(output.text)
+        return self._call(model, prompt, self.write, self.think)
 
     def _continue(self, partial: Message, prompt: Prompt) -> Prompt:
         self.continued = None
@@ -334,13 +327,17 @@ class Run:
         """The model's words as one string, not shown: for a stage of the answer. Retries and counts like `generate`."""
         pieces: list[str] = []
         reason = self._reason
-        await self._call(model, prompt, lambda output: pieces.append(output.text) if type(output) is Text else None)
+        await self._call(model, prompt, pieces.append, lambda _: None)
         self._reason = reason
         return "".join(pieces)
 
-    async def _call(self, model: ChatModel, prompt: Prompt, take: Callable[[Text | Reasoning], None]) -> None:
-        """Hands words and reasoning to `take` as they come, and sets `_reason`."""
-        for number in range(1, MODEL_TRIES + 1):
+    async def _call(
+        self, model: ChatModel, prompt: Prompt, say: Callable[[str], None], think: Callable[[str], None]
+    ) -> FinishReason:
+        """Hands words and reasoning on as they come; returns why they ended, and sets `_reason`."""
+        number = 0
+        while True:
+            number += 1
             begun = False
             try:
                 async with aclosing(model.stream(prompt, self._model_options)) as outputs:
@@ -348,20 +345,23 @@ class Run:
                     self._call_characters = 0
                     finish: Finish | None = None
                     async for output in outputs:
-                        kind = type(output)
-                        if kind is Text or kind is Reasoning:
+                        if isinstance(output, Text):
                             begun = True
-                            self._call_characters += len(output.text)  # type: ignore[union-attr]
-                            take(output)  # type: ignore[arg-type]
-                        elif kind is Finish:
-                            finish = output  # type: ignore[assignment]
+                            self._call_characters += len(output.text)
+                            say(output.text)
+                        elif isinstance(output, Reasoning):
+                            begun = True
+                            self._call_characters += len(output.text)
+                            think(output.text)
+                        elif isinstance(output, Finish):
+                            finish = output
                         else:
-                            self._count(output)  # type: ignore[arg-type]
+                            self._count(output)
                 self._count_unreported()
                 if finish is None:
                     raise ModelError("The model's answer was cut short.", code="model-interrupted", retryable=True)
                 self._reason = finish.reason
-                return
+                return finish.reason
             except ModelError as error:
                 if not begun:
                     self._asked = None  # a call that was refused costs nothing

@@ -180,7 +180,11 @@ class Fold:
 
     def add_frames(self, frames: bytes) -> None:
         for number, event in enumerate(decode_all(frames)):
-            if event is None:  # passed over, but the cursor stands behind it
+            if type(event) is TextDelta and event.seq > self._seq:  # as `add` does, for what there is most of
+                self._seq = event.seq
+                self._at = event.at
+                self._text.append(event.text)
+            elif event is None:  # passed over, but the cursor stands behind it
                 self._seq = max(self._seq, _numbered.decode(frames.splitlines()[number]).seq)
             else:
                 self.add(event)

@@ -8,7 +8,7 @@ from model_contract import merged
 
 from millstream.errors import ModelError
 from millstream.models import Finish, ModelOutput, Reasoning, Text, TokenUsage
-from millstream.models.chunks import MAX_CHUNK_BYTES, ChunkTranslator, completion
+from millstream.models.chunks import MAX_CHUNK_BYTES, MAX_WHOLE_BYTES, ChunkTranslator, WholeTranslator
 
 
 def frame(chunk: object) -> bytes:
@@ -173,16 +173,35 @@ def test_an_event_without_end_is_given_up() -> None:
     assert translator.failure.code == "model-malformed"
 
 
+def whole(*body: bytes) -> tuple[list[ModelOutput], ModelError | None]:
+    translator = WholeTranslator("host")
+    for part in body:
+        assert translator.feed(part) == []
+    return translator.end(), translator.failure
+
+
 @pytest.mark.parametrize("body", [b"{", b"{}", b'{"choices":[]}', b'{"choices":[{"text":"old"}]}'])
 def test_a_whole_answer_without_a_message_is_malformed(body: bytes) -> None:
-    with pytest.raises(ModelError) as failure:
-        completion("host", body)
-    assert failure.value.code == "model-malformed"
+    outputs, failure = whole(body)
+    assert outputs == []
+    assert failure is not None
+    assert failure.code == "model-malformed"
 
 
 def test_a_whole_answer_that_is_an_error_fails() -> None:
-    with pytest.raises(ModelError, match="model crashed"):
-        completion("host", b'{"error":{"message":"model crashed"}}')
+    outputs, failure = whole(b'{"error":{"message":', b'"model crashed"}}')
+    assert outputs == []
+    assert failure is not None
+    assert "model crashed" in failure.message
+
+
+def test_a_whole_answer_that_is_too_long_is_malformed() -> None:
+    translator = WholeTranslator("host")
+    translator.feed(b" " * MAX_WHOLE_BYTES)
+    assert translator.failure is None
+    translator.feed(b" ")
+    assert translator.failure is not None
+    assert translator.failure.code == "model-malformed"
 
 
 pieces = st.sampled_from(["a", " b", "🦊", "\n", "<think>", "</think>", "é\u2028", '"\\'])

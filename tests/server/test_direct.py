@@ -2,36 +2,26 @@
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from millstream.errors import Forbidden, InputError
 from millstream.run import Run
 from millstream.server.direct import StreamRoute, StreamsFirst
 from serving import serving
 
-Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+def streams(response: ASGIApp, path: str = "/streams/{name}") -> tuple[StreamsFirst, Starlette]:
+    async def handle(request: Request) -> ASGIApp:
+        return response
 
-class Stream:
-    """An endpoint that is plain ASGI."""
-
-    def __init__(self, serve: Endpoint) -> None:
-        self._serve = serve
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._serve(scope, receive, send)
-
-
-def streams(serve: Endpoint, path: str = "/streams/{name}") -> tuple[StreamsFirst, Starlette]:
-    routed = Starlette(routes=[StreamRoute(path, Stream(serve), methods=["GET"])])
+    routed = Starlette(routes=[StreamRoute(path, handle, methods=["GET"])])
     return StreamsFirst(routed), routed
 
 
@@ -66,7 +56,7 @@ def client() -> Client:
     return Client()
 
 
-def raising(error: Exception) -> Endpoint:
+def raising(error: Exception) -> ASGIApp:
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         raise error
 

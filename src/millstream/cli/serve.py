@@ -1,6 +1,7 @@
 """`millstream serve`: the chat page and the API."""
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -21,6 +22,8 @@ from millstream.server.settings import load_settings
 CLOSE_CONNECTIONS_S = 5
 # Whoever asks as soon as the address is shown finds the documents of a small folder; a large one is indexed meanwhile.
 FIRST_DOCUMENTS_S = 1.0
+# The garbage collector runs after so many new objects. An open stream has 150; answers leave nothing to collect.
+COLLECT_AFTER = 10_000
 
 
 class LogLevel(StrEnum):
@@ -112,6 +115,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        _keep_what_is_loaded()
         # Only now do signals arrive at `handle_exit`: whoever waits for this line may send one.
         typer.echo(f"Millstream answers at {self._url}")
         if self._millstream.model.quotes:
@@ -133,6 +137,12 @@ class _Server(uvicorn.Server):
             await self._millstream.supervisor.close(drain_s)
         finally:
             self.should_exit = True
+
+
+def _keep_what_is_loaded() -> None:
+    """Hides it from the garbage collector, which would find nothing there and let all streams wait meanwhile: 0.1 s."""
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
 
 
 def _listen(host: str, port: int) -> socket.socket:

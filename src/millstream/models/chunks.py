@@ -16,6 +16,7 @@ from millstream.models.think import ThinkSplitter
 
 # A chunk is some hundred bytes. One that grows past this is not a chunk but a mistake or an attack.
 MAX_CHUNK_BYTES = 4 * 1024 * 1024
+MAX_WHOLE_BYTES = 16 * 1024 * 1024
 
 _FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
 
@@ -77,17 +78,17 @@ class ChunkTranslator:
         texts: list[str] = []
         for data in events:
             try:
-                chunk: Chunk | None = decode(data)
+                chunk = decode(data)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 if data.strip() == b"[DONE]":
                     self.done = True
                     break
-                chunk = decode_leniently(data)
-            if chunk is None:
-                if complete and self.finish_reason is None:
-                    self.failure = failures.malformed(self._who, "a piece of answer that cannot be read")
-                    break
-                continue
+                if (found := decode_leniently(data)) is None:
+                    if complete and self.finish_reason is None:
+                        self.failure = failures.malformed(self._who, "a piece of answer that cannot be read")
+                        break
+                    continue
+                chunk = found
             if chunk.error is not None:
                 failure = _stream_error(
                     self._who, chunk.error, after_first_delta=self.started or bool(texts or outputs)
@@ -123,7 +124,7 @@ class ChunkTranslator:
             if text:
                 texts.append(text)
         if texts:
-            outputs.append(Text(texts[0] if len(texts) == 1 else "".join(texts)))
+            outputs.append(Text("".join(texts)))
         if outputs:
             self.started = True
         return outputs
@@ -159,27 +160,56 @@ def _token_usage(usage: Usage) -> TokenUsage:
     )
 
 
-def completion(who: str, body: bytes) -> list[ModelOutput]:
-    """An answer that came whole, from a server that ignored `stream: true`. Raises ModelError."""
-    try:
-        answer: Chunk | None = decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        answer = decode_leniently(body)
-    if answer is None:
-        raise failures.malformed(who, "an answer that cannot be read")
-    if answer.error is not None:
-        raise _stream_error(who, answer.error, after_first_delta=False)
-    if not answer.choices or (message := answer.choices[0].message) is None:
-        raise failures.malformed(who, "an answer without a message")
-    think = ThinkSplitter()
-    thought, text = think.feed(message.content or message.refusal or "")
-    more, rest = think.flush()
-    reasoning = (message.reasoning_content or message.reasoning or "") + thought + more
-    outputs = _merged([], reasoning, text + rest)
-    if answer.usage is not None:
-        outputs.append(_token_usage(answer.usage))
-    outputs.append(Finish(_FINISH.get(answer.choices[0].finish_reason or "stop", "stop")))
-    return outputs
+class WholeTranslator:
+    """The same for an answer that comes whole, as one JSON object."""
+
+    done = False
+    started = False
+    finish_reason = None
+
+    def __init__(self, who: str) -> None:
+        self.failure: ModelError | None = None
+        self._who = who
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[ModelOutput]:
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > MAX_WHOLE_BYTES:
+            self.failure = failures.malformed(self._who, f"an answer of more than {MAX_WHOLE_BYTES} bytes")
+        return []
+
+    def end(self, *, reason: str = "") -> list[ModelOutput]:
+        if reason:
+            self.failure = failures.interrupted(self._who, after_first_delta=False, reason=reason)
+            return []
+        try:
+            return self._outputs(b"".join(self._parts))
+        except ModelError as error:
+            self.failure = error
+            return []
+
+    def _outputs(self, body: bytes) -> list[ModelOutput]:
+        try:
+            answer: Chunk | None = decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            answer = decode_leniently(body)
+        if answer is None:
+            raise failures.malformed(self._who, "an answer that cannot be read")
+        if answer.error is not None:
+            raise _stream_error(self._who, answer.error, after_first_delta=False)
+        if not answer.choices or (message := answer.choices[0].message) is None:
+            raise failures.malformed(self._who, "an answer without a message")
+        think = ThinkSplitter()
+        thought, text = think.feed(message.content or message.refusal or "")
+        more, rest = think.flush()
+        reasoning = (message.reasoning_content or message.reasoning or "") + thought + more
+        outputs = _merged([], reasoning, text + rest)
+        if answer.usage is not None:
+            outputs.append(_token_usage(answer.usage))
+        outputs.append(Finish(_FINISH.get(answer.choices[0].finish_reason or "stop", "stop")))
+        return outputs
 
 
 def _stream_error(who: str, error: ErrorDetail | str, *, after_first_delta: bool) -> ModelError:

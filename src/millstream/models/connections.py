@@ -67,7 +67,7 @@ class Body(StreamReader):
             raise self._exception
         buffer = self._buffer
         while not buffer and not self._eof:
-            if not self._protocol.connected:
+            if self._protocol.transport is None:
                 raise RuntimeError("Connection closed.")
             self._waiter = waiter = self._loop.create_future()
             try:
@@ -76,16 +76,17 @@ class Body(StreamReader):
                 self._waiter = None
         if self._buffer_offset:  # after a `read` that left a part of a chunk
             return self._read_nowait(-1)
-        data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
-        buffer.clear()
+        data = buffer.popleft() if buffer else b""
+        if buffer:
+            data += b"".join(buffer)
+            buffer.clear()
         self._size = 0
-        self._cursor += len(data)
         if self._protocol._reading_paused:
             self._protocol.resume_reading()
         return data
 
 
 _IS_KNOWN = hasattr(ResponseHandler, "_reading_paused") and {
-    "_buffer", "_buffer_offset", "_cursor", "_eof", "_exception", "_high_water", "_high_water_chunks", "_loop",
+    "_buffer", "_buffer_offset", "_eof", "_exception", "_high_water", "_high_water_chunks", "_loop",
     "_protocol", "_size", "_waiter",
 } <= {*StreamReader.__slots__}  # fmt: skip

@@ -4,6 +4,7 @@ The SDK says where and as whom (`endpoint`); the stream itself is read from aioh
 """
 
 import asyncio
+import contextlib
 import email.utils
 import ssl
 import urllib.request
@@ -17,7 +18,7 @@ from yarl import URL
 
 from millstream.errors import ModelError
 from millstream.models import ModelOptions, ModelOutput, Prompt, failures
-from millstream.models.chunks import ChunkTranslator, completion
+from millstream.models.chunks import ChunkTranslator, WholeTranslator
 from millstream.models.connections import Connector
 from millstream.models.decoding import ErrorDetail
 from millstream.models.endpoint import Endpoint
@@ -28,9 +29,10 @@ from millstream.models.timeouts import Timeouts
 TAIL_S = 5.0
 # After [DONE]: how long the end of the body may take; later than that the connection is not kept for the next call.
 DRAIN_S = 0.1
-# An answer that comes whole, and an error body.
-MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
+# How a read tells that nothing more comes: the connection broke, its deadline passed (TimeoutError is an OSError), or,
+# in aiohttp's word on uvloop, its session was closed before.
+BROKEN = (aiohttp.ClientError, OSError, RuntimeError)
 
 
 class OpenAIModel:
@@ -63,42 +65,48 @@ class OpenAIModel:
     async def stream(self, prompt: Prompt, options: ModelOptions) -> AsyncGenerator[ModelOutput, None]:
         """See `ChatModel.stream`. Closing the generator closes the upstream connection at once."""
         response, asked_at = await self._ask(_body(self._model, prompt, options))
-        reading = _Reading(response, limit_s=self._timeouts.first_token_s, since=asked_at)
+        body = response.content
+        patience = Patience(body, limit_s=self._timeouts.first_token_s, since=asked_at)
+        translator: ChunkTranslator | WholeTranslator = ChunkTranslator(self._who)
+        lost = ""
         try:
-            data = await reading.first()
-            if data.lstrip().startswith(b"{"):
-                for output in await self._whole(reading, data):
-                    yield output
-                return
-            translator = ChunkTranslator(self._who)
-            waits_for = "first token"
-            while data:
-                outputs = translator.feed(data)
-                for output in outputs:
-                    yield output
-                if translator.failure is not None:
-                    raise translator.failure
-                if translator.done:
-                    break
-                if translator.finish_reason is not None:
-                    if waits_for != "tail":
-                        waits_for = "tail"
-                        reading.patience.allow(TAIL_S)
-                elif outputs:
-                    if waits_for == "next token":
-                        reading.patience.rewind()
-                    else:
-                        waits_for = "next token"
-                        reading.patience.allow(self._timeouts.between_tokens_s)
-                data = await reading.read()
-            for output in translator.end(reason=reading.lost):
+            try:
+                data = await _first(body)
+                if data.lstrip().startswith(b"{"):  # this server ignores `stream: true`
+                    translator = WholeTranslator(self._who)
+                waits_for = "first token"
+                while data:
+                    outputs = translator.feed(data)
+                    for output in outputs:
+                        yield output
+                    if translator.failure is not None:
+                        raise translator.failure
+                    if translator.done:
+                        break
+                    if translator.finish_reason is not None:
+                        if waits_for != "tail":
+                            waits_for = "tail"
+                            patience.allow(TAIL_S)
+                    elif outputs:
+                        if waits_for == "next token":
+                            patience.rewind()
+                        else:
+                            waits_for = "next token"
+                            patience.allow(self._timeouts.between_tokens_s)
+                    data = await body.readany()
+            except BROKEN as error:
+                lost = reason_for(error)
+            for output in translator.end(reason=lost):
                 yield output
             if translator.failure is not None:
-                raise self._silence(translator.started) if reading.patience.expired else translator.failure
+                raise self._silence(translator.started) if patience.expired else translator.failure
             if translator.done:
-                await reading.drain()
+                patience.allow(DRAIN_S)
+                await _drain(body)
         finally:
-            reading.close()
+            patience.cancel()
+            # One whose answer was read to its end is given back for reuse, any other is closed at once.
+            response.close()
 
     async def close(self) -> None:
         """Closes every connection, those in use included."""
@@ -176,64 +184,22 @@ class OpenAIModel:
         failure = failures.between_tokens_timeout if started else failures.first_token_timeout
         return failure(self._who, self._timeouts)
 
-    async def _whole(self, reading: "_Reading", head: bytes) -> list[ModelOutput]:
-        """The outputs of a JSON answer: this server ignores `stream: true`."""
-        parts = [head]
-        size = len(head)
-        while part := await reading.read():
-            parts.append(part)
-            size += len(part)
-            if size > MAX_BODY_BYTES:
-                raise failures.malformed(self._who, f"an answer of more than {MAX_BODY_BYTES} bytes")
-        if reading.patience.expired:
-            raise self._silence(started=False)
-        if reading.lost:
-            raise failures.interrupted(self._who, after_first_delta=False, reason=reading.lost)
-        return completion(self._who, b"".join(parts))
+
+async def _first(body: aiohttp.StreamReader) -> bytes:
+    """The first read, prolonged until it holds more than white space."""
+    head = b""
+    while part := await body.readany():
+        head += part
+        if not part.isspace():
+            break
+    return head
 
 
-class _Reading:
-    """The body of one response, read as it comes. `lost` says why it ended, when it did not end by itself."""
-
-    def __init__(self, response: aiohttp.ClientResponse, *, limit_s: float, since: float) -> None:
-        self.patience = Patience(response.content, limit_s=limit_s, since=since)
-        self.lost = ""
-        self._response = response
-        self._readany = response.content.readany
-
-    async def read(self) -> bytes:
-        """What has arrived; nothing at the end, or when the deadline passed or the connection broke."""
-        self.patience.reading = True
-        try:
-            return await self._readany()
-        except (aiohttp.ClientError, OSError) as error:
-            self.lost = reason_for(error)
-            return b""
-        except RuntimeError:  # aiohttp's word, on uvloop, for a session that was closed before this read
-            self.lost = "the connection was closed here"
-            return b""
-        finally:
-            self.patience.reading = False
-
-    async def first(self) -> bytes:
-        """The first read, prolonged until it holds more than white space."""
-        head = b""
-        while part := await self.read():
-            head += part
-            if not part.isspace():
-                break
-        return head
-
-    async def drain(self) -> None:
-        """Waits for the end of the body, briefly, so that the connection can serve the next call."""
-        self.patience.allow(DRAIN_S)
-        while await self.read():
+async def _drain(body: aiohttp.StreamReader) -> None:
+    """Waits for the end of the body, so that the connection can serve the next call."""
+    with contextlib.suppress(*BROKEN):
+        while await body.readany():
             pass
-
-    def close(self) -> None:
-        """Gives a connection whose answer was read to its end back for reuse, and closes any other at once."""
-        self.patience.cancel()
-        self._response.close()
 
 
 def _body(model: str, prompt: Prompt, options: ModelOptions) -> bytes:
@@ -335,4 +301,6 @@ def reason_for(error: BaseException) -> str:
         return "connection refused" if refused else "no connection"
     if isinstance(error, aiohttp.InvalidURL):
         return "the address is not valid"
+    if isinstance(error, RuntimeError):
+        return "the connection was closed here"
     return "the connection broke"

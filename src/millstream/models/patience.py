@@ -1,27 +1,21 @@
 """A deadline for each wait of a stream that costs no timer per token."""
 
 import asyncio
-from typing import Protocol
 
-
-class Interruptible(Protocol):
-    """The part of aiohttp's StreamReader that a deadline needs."""
-
-    def set_exception(self, exc: BaseException) -> None: ...
+import aiohttp
 
 
 class Patience:
-    """Fails a pending read of `reader` with TimeoutError once `limit_s` seconds passed since the wait began.
+    """Fails a read of `body` with TimeoutError once `limit_s` seconds passed in which nothing came.
 
     Moving the deadline (`rewind`) is one assignment; the single loop timer finds out when it fires and arms itself
-    again. Time that the consumer spends between two reads does not count: set `reading` around each read.
+    again. While something waits to be read the time does not count: it is the reader's.
     """
 
-    def __init__(self, reader: Interruptible, *, limit_s: float, since: float) -> None:
+    def __init__(self, body: aiohttp.StreamReader, *, limit_s: float, since: float) -> None:
         self._since = since  # loop time
-        self.reading = False
         self.expired = False
-        self._reader = reader
+        self._body = body
         self._limit_s = limit_s
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_at(since + limit_s, self._check)
@@ -42,11 +36,11 @@ class Patience:
 
     def _check(self) -> None:
         now = self._loop.time()
-        if not self.reading:
+        if getattr(self._body, "_buffer", None) or self._body.is_eof():  # aiohttp has no public name for what waits
             self._since = now
         due = self._since + self._limit_s
         if now < due:
             self._timer = self._loop.call_at(due, self._check)
             return
         self.expired = True
-        self._reader.set_exception(TimeoutError())
+        self._body.set_exception(TimeoutError())

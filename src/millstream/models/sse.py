@@ -5,6 +5,7 @@ Only the `data` field is of interest here: event names, ids, retry and comments 
 """
 
 _BOM = b"\xef\xbb\xbf"
+_LF = ord("\n")
 
 
 class SSESplitter:
@@ -19,22 +20,26 @@ class SSESplitter:
         self.pending_bytes = 0
         self._at_start = True
         self._after_cr = False
+        self._between_events = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The data of every event that `chunk` completes, in order; lines of one event are joined by LF."""
-        if self._at_start:
-            chunk = self._without_bom(chunk)
-        elif (
+        if (
             # `data: …` and a blank line: what nearly every read of a paced model is.
-            not self._pending
-            and not self._after_cr
+            self._between_events
             and chunk.startswith(b"data: ")
-            and chunk.find(b"\n") == len(chunk) - 2
-            and chunk.endswith(b"\n")
-            and b"\r" not in chunk
-            and len(chunk) > 8
+            and chunk.find(b"\n") == len(chunk) - 2 > 6
+            and chunk[-1] == _LF
+            and chunk.find(b"\r") < 0
         ):
             return [chunk[6:-2]]
+        events = self._cut(chunk)
+        self._between_events = not (self._at_start or self._pending or self._after_cr)
+        return events
+
+    def _cut(self, chunk: bytes) -> list[bytes]:
+        if self._at_start:
+            chunk = self._without_bom(chunk)
         if self._after_cr and chunk:
             # The CR that ended the last chunk was the first half of a CRLF.
             chunk = chunk.removeprefix(b"\n")

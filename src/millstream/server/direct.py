@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
@@ -15,7 +16,7 @@ from millstream.server.problem import refusal_of
 
 
 class StreamRoute(Route):
-    """A route whose endpoint is an object that is plain ASGI; in a Starlette alone, a route like any other."""
+    """A route whose handler returns the stream as an ASGI response; in a Starlette alone, a route like any other."""
 
 
 class StreamsFirst:
@@ -38,7 +39,8 @@ class StreamsFirst:
 async def _answered(route: Route, scope: Scope, receive: Receive, send: Send) -> None:
     sending = Sending(send)
     try:
-        await route.app(scope, receive, sending)
+        response = await route.endpoint(Request(scope, receive))
+        await response(scope, receive, sending.send)
     except Exception as error:
         if sending.begun:
             raise
@@ -56,6 +58,6 @@ class Sending:
         self._send = send
         self.begun = False
 
-    def __call__(self, message: Message) -> Awaitable[None]:
+    def send(self, message: Message) -> Awaitable[None]:
         self.begun = True
         return self._send(message)

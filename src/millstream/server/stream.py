@@ -1,6 +1,7 @@
 """One engine for every stream: follow a run and write its frames to an ASGI transport, whatever the framing."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 
 import msgspec
 from starlette.responses import Response
@@ -14,6 +15,8 @@ from millstream.snapshot import Fold, Snapshot
 from millstream.wire.native import Framing
 
 STREAM_HEADERS = [(b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no")]
+
+Following = AbstractAsyncContextManager[Follower]
 
 # The client's leaving is looked for from then on: most answers that come at once have ended by then.
 WATCH_AFTER_S = 0.002
@@ -77,83 +80,113 @@ class Reader:
         self._follower.nudge()
 
 
-async def send_head(send: Send, framing: Framing, headers: list[tuple[bytes, bytes]]) -> None:
-    media_type = [(b"content-type", framing.media_type.encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": media_type + STREAM_HEADERS + headers})
+class Head:
+    """An ASGI response: how the stream of a run begins, and nothing of it."""
+
+    def __init__(self, run_id: str, framing: Framing) -> None:
+        self._run_id = run_id
+        self._framing = framing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send(_head(self._run_id, self._framing))
+        await send({"type": "http.response.body", "body": b""})
 
 
-async def send_stream(
-    receive: Receive,
-    send: Send,
-    follower: Follower,
-    framing: Framing,
-    heartbeat_s: float,
-    headers: list[tuple[bytes, bytes]],
-) -> None:
-    """Writes the run until its terminal event, or until the client leaves."""
-    await send_head(send, framing, headers)
-    reader = Reader(receive, follower, heartbeat_s)
-    try:
-        first = follower.cursor + 1
-        while (frames := await follower.read()) is not None:
-            if reader.gone:
-                return
-            body = framing.wrap(first, frames) if frames else framing.heartbeat
-            last = follower.at_end  # then the body ends with it: one write less
-            await send({"type": "http.response.body", "body": body, "more_body": not last})
-            if last:
-                return
-            reader.sent()
-            first = follower.cursor + 1
-    except (Cut, Unavailable):
-        pass  # the body ends without a terminal event: the client resumes
-    finally:
-        reader.close()
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+class Stream:
+    """An ASGI response: the run as it comes, until its terminal event, or until the client leaves.
+
+    It follows, reads and writes in one coroutine: each one more would be woken for every token.
+    """
+
+    __slots__ = ("_following", "_framing", "_heartbeat_s", "_run_id")
+
+    def __init__(self, following: Following, run_id: str, heartbeat_s: float, framing: Framing) -> None:
+        self._following = following
+        self._run_id = run_id
+        self._heartbeat_s = heartbeat_s
+        self._framing = framing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        framing = self._framing
+        async with self._following as follower:
+            await send(_head(self._run_id, framing))
+            reader = Reader(receive, follower, self._heartbeat_s)
+            try:
+                first = follower.cursor + 1
+                while (frames := await follower.read()) is not None:
+                    if reader.gone:
+                        return
+                    body = framing.wrap(first, frames) if frames else framing.heartbeat
+                    last = follower.at_end  # then the body ends with it: one write less
+                    await send({"type": "http.response.body", "body": body, "more_body": not last})
+                    if last:
+                        return
+                    reader.sent()
+                    first = follower.cursor + 1
+            except (Cut, Unavailable):
+                pass  # the body ends without a terminal event: the client resumes
+            finally:
+                reader.close()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def send_whole(
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    follower: Follower,
-    heartbeat_s: float,
-    headers: list[tuple[bytes, bytes]],
-) -> None:
-    """Writes the whole answer at once, as JSON.
+class Whole:
+    """An ASGI response: the whole answer at once, as JSON.
 
     The status is withheld until the end: 200, or the failure's own. After `heartbeat_s` of silence it is 200, white
     space follows as heartbeat, and a failure shows as `state: failed`.
     """
-    reader = Reader(receive, follower, heartbeat_s)
-    fold = Fold()
-    committed = False
-    try:
-        while (frames := await follower.read()) is not None:
-            if reader.gone:
-                if not committed:
-                    await CLIENT_GONE(scope, receive, send)
-                return
-            fold.add_frames(frames)
-            if reader.silent:
-                if not committed:
-                    await send({"type": "http.response.start", "status": 200, "headers": JSON_HEADERS + headers})
-                    committed = True
-                await send({"type": "http.response.body", "body": b" ", "more_body": True})
-                reader.sent()
-    except (Cut, Unavailable):
-        if fold.seq == 0:
-            raise
-        # state is still "running": the client asks for the snapshot
-    finally:
-        reader.close()
-    snapshot = fold.snapshot()
-    if committed:
-        await send({"type": "http.response.body", "body": encode_json(snapshot), "more_body": False})
-        return
-    response = whole_response(snapshot)
-    response.raw_headers.extend(headers)
-    await response(scope, receive, send)
+
+    def __init__(self, following: Following, run_id: str, heartbeat_s: float) -> None:
+        self._following = following
+        self._headers = [_run_header(run_id)]
+        self._heartbeat_s = heartbeat_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._following as follower:
+            await self._send(scope, receive, send, follower)
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send, follower: Follower) -> None:
+        reader = Reader(receive, follower, self._heartbeat_s)
+        fold = Fold()
+        committed = False
+        try:
+            while (frames := await follower.read()) is not None:
+                if reader.gone:
+                    if not committed:
+                        await CLIENT_GONE(scope, receive, send)
+                    return
+                fold.add_frames(frames)
+                if reader.silent:
+                    if not committed:
+                        headers = JSON_HEADERS + self._headers
+                        await send({"type": "http.response.start", "status": 200, "headers": headers})
+                        committed = True
+                    await send({"type": "http.response.body", "body": b" ", "more_body": True})
+                    reader.sent()
+        except (Cut, Unavailable):
+            if fold.seq == 0:
+                raise
+            # state is still "running": the client asks for the snapshot
+        finally:
+            reader.close()
+        snapshot = fold.snapshot()
+        if committed:
+            await send({"type": "http.response.body", "body": encode_json(snapshot), "more_body": False})
+            return
+        response = whole_response(snapshot)
+        response.raw_headers.extend(self._headers)
+        await response(scope, receive, send)
+
+
+def _head(run_id: str, framing: Framing) -> Message:
+    media_type = (b"content-type", framing.media_type.encode())
+    headers = [media_type, *STREAM_HEADERS, _run_header(run_id)]
+    return {"type": "http.response.start", "status": 200, "headers": headers}
+
+
+def _run_header(run_id: str) -> tuple[bytes, bytes]:
+    return b"millstream-run", run_id.encode()
 
 
 def whole_response(snapshot: Snapshot) -> Response:

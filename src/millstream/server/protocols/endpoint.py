@@ -45,7 +45,7 @@ class Endpoint:
             if handle is None:
                 raise _method_not_allowed(scope["method"], self.handlers)
             response = await handle(Request(scope, receive))
-            await response(scope, receive, sending)
+            await response(scope, receive, sending.send)
         except ClientDisconnect:
             pass  # it left before it had asked
         except Exception as error:

@@ -1,17 +1,15 @@
 """Runs over HTTP: start, follow, look, stop."""
 
-from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from millstream.errors import InputError, TooLarge
 from millstream.events import encode_json
-from millstream.follower import Follower
 from millstream.json_body import decode_body
 from millstream.request import RunRequest, parse_request
 from millstream.server.app_of import millstream_of
@@ -19,7 +17,7 @@ from millstream.server.bounds import within_bounds
 from millstream.server.direct import StreamRoute
 from millstream.server.identity import owner_of
 from millstream.server.negotiate import JSON, NDJSON, SSE, choose
-from millstream.server.stream import send_head, send_stream, send_whole
+from millstream.server.stream import CLIENT_GONE, Head, Stream, Whole
 from millstream.wire.native import Framing, Ndjson, Sse
 
 if TYPE_CHECKING:
@@ -28,59 +26,41 @@ if TYPE_CHECKING:
 _FRAMINGS: dict[str, type[Framing]] = {NDJSON: Ndjson, SSE: Sse}
 
 
-class _Start:
-    """`POST /runs`, as plain ASGI: nothing stands between the follower and the transport."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        millstream: Millstream = scope["millstream"]
-        try:
-            run_id, owner, form = await self._begin(millstream, Request(scope, receive))
-        except ClientDisconnect:
-            return  # it left before it had asked
-        async with millstream.supervisor.follow(run_id, owner) as follower:
-            await _send(scope, receive, send, millstream, follower, form)
-
-    async def _begin(self, millstream: "Millstream", request: Request) -> tuple[str, str, str]:
-        """The started run, its owner, and the form of its answer. What was asked is not kept while it is answered."""
+async def _start(request: Request) -> ASGIApp:
+    """`POST /runs`: the started run, in the form that was asked for."""
+    millstream = millstream_of(request)
+    try:
         body = await read_body(request, millstream.settings.max_body_bytes)
         asked = within_bounds(parse_request(body), millstream.settings)
-        form = form_of(asked, request)
         owner = await owner_of(request, millstream.identify)
-        run_id, _ = await millstream.supervisor.start(asked, owner, paced=form != JSON)
-        return run_id, owner, form
+    except ClientDisconnect:
+        return CLIENT_GONE  # it left before it had asked
+    form = form_of(asked, request)
+    run_id, _ = await millstream.supervisor.start(asked, owner, paced=form != JSON)
+    return _in_form(millstream, form, run_id, owner)
 
 
-class _Events:
-    """`GET /runs/{run_id}/events?after=n`, as plain ASGI."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        millstream = millstream_of(request)
-        run_id = request.path_params["run_id"]
-        owner = await owner_of(request, millstream.identify)
-        after = cursor_of(request)
-        if await millstream.supervisor.at_end(run_id, owner, after):
-            await Response(status_code=204)(scope, receive, send)
-            return
-        form = choose(request.headers.get("accept"), (NDJSON, SSE))
-        if scope["method"] == "HEAD":  # it asks how the stream would begin, and is no reader
-            await millstream.supervisor.check(run_id, owner, after)
-            await send_head(send, _FRAMINGS[form](), [(b"millstream-run", run_id.encode())])
-            await send({"type": "http.response.body", "body": b""})
-            return
-        async with millstream.supervisor.follow(run_id, owner, after) as follower:
-            await _send(scope, receive, send, millstream, follower, form)
+async def _events(request: Request) -> ASGIApp:
+    """`GET /runs/{run_id}/events?after=n`."""
+    millstream = millstream_of(request)
+    run_id = request.path_params["run_id"]
+    owner = await owner_of(request, millstream.identify)
+    after = cursor_of(request)
+    if await millstream.supervisor.at_end(run_id, owner, after):
+        return Response(status_code=204)
+    form = choose(request.headers.get("accept"), (NDJSON, SSE))
+    if request.method == "HEAD":  # it asks how the stream would begin, and is no reader
+        await millstream.supervisor.check(run_id, owner, after)
+        return Head(run_id, _FRAMINGS[form]())
+    return _in_form(millstream, form, run_id, owner, after)
 
 
-def _send(
-    scope: Scope, receive: Receive, send: Send, millstream: "Millstream", follower: Follower, form: str
-) -> Awaitable[None]:
-    """The run in that form. Not a coroutine of its own: it would stay for as long as the stream is open."""
-    headers = [(b"millstream-run", follower.run_id.encode())]
+def _in_form(millstream: "Millstream", form: str, run_id: str, owner: str, after: int = 0) -> ASGIApp:
+    following = millstream.supervisor.follow(run_id, owner, after)
     heartbeat = millstream.settings.heartbeat
     if form == JSON:
-        return send_whole(scope, receive, send, follower, heartbeat, headers)
-    return send_stream(receive, send, follower, _FRAMINGS[form](), heartbeat, headers)
+        return Whole(following, run_id, heartbeat)
+    return Stream(following, run_id, heartbeat, _FRAMINGS[form]())
 
 
 def form_of(asked: RunRequest, request: Request) -> str:
@@ -134,8 +114,8 @@ async def stop(request: Request) -> Response:
 
 
 routes: list[BaseRoute] = [
-    StreamRoute("/api/runs", _Start(), methods=["POST"]),
+    StreamRoute("/api/runs", _start, methods=["POST"]),
     Route("/api/runs/{run_id}", snapshot, methods=["GET"]),
-    StreamRoute("/api/runs/{run_id}/events", _Events(), methods=["GET"]),
+    StreamRoute("/api/runs/{run_id}/events", _events, methods=["GET"]),
     Route("/api/runs/{run_id}/stop", stop, methods=["POST"]),
 ]
