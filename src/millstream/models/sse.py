@@ -62,7 +62,7 @@ class SSESplitter:
             return []
         events = chunk[6:end].split(b"\n\ndata: ")
         # Else every event is one line of data, as models send it, and nothing was looked at one by one.
-        if not chunk.startswith(b"data: ") or chunk.count(b"\n", 0, end) != 2 * (len(events) - 1):
+        if not chunk.startswith(b"data: ") or b"".join(events).find(b"\n") >= 0:
             events = [_data(block.split(b"\n")) for block in chunk[:end].split(b"\n\n")]
         return [data for data in events if data] if b"" in events else events
 
