@@ -2,11 +2,13 @@ import json
 import re
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import Held, assert_one_line_error, millstream, serve, until
+from commands import PATIENCE_S, Held, assert_one_line_error, environment, millstream, serve, until
 from held_model import HeldModel
 
 import millstream as package
@@ -40,6 +42,32 @@ def test_serve_says_where_it_answers_in_one_line_and_how_to_add_a_model(tmp_path
         assert server.process.stdout.read() == ""
         assert server.process.stderr is not None
         assert server.process.stderr.read() == ""
+
+
+TELL_WHAT_IS_KEPT = """
+import gc
+from millstream.cli import main, serve
+
+class Server(serve._Server):
+    async def startup(self, sockets=None):
+        await super().startup(sockets)
+        print(gc.get_freeze_count(), len(gc.get_objects()), gc.isenabled())
+        self.should_exit = True
+
+serve._Server = Server
+main()
+"""
+
+
+def test_what_is_loaded_when_serve_begins_is_kept_from_the_garbage_collector(tmp_path: Path) -> None:
+    """One pass over it takes 0.1 s, in which no stream goes on."""
+    done = subprocess.run(
+        [sys.executable, "-c", TELL_WHAT_IS_KEPT, "serve", "--port", "0"],
+        cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=PATIENCE_S,
+    )  # fmt: skip
+    kept, collected, enabled = done.stdout.splitlines()[-1].split()
+    assert int(kept) > 20 * int(collected)
+    assert enabled == "True"
 
 
 def test_serve_listens_on_loopback_only_by_default(tmp_path: Path) -> None:
