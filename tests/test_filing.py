@@ -43,6 +43,18 @@ async def test_every_answer_is_filed_once_the_supervisor_is_closed(tmp_path: Pat
     ]
 
 
+async def test_a_short_answer_is_filed_without_reading_the_log(tmp_path: Path) -> None:
+    async with supervised(tmp_path, hello) as supervisor:
+        supervisor.log.read = None  # type: ignore[method-assign, assignment]
+        run_id = await start(supervisor)
+        await read(supervisor, run_id)
+        await supervisor.settle()
+        message = await supervisor.conversations.message_of_run(run_id)
+    assert message is not None
+    assert message.snapshot is not None
+    assert message.snapshot.message.content == "Hello."
+
+
 async def test_one_that_cannot_be_filed_or_was_deleted_does_not_hold_up_its_neighbours(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -89,6 +89,20 @@ async def test_who_has_read_the_terminal_event_of_a_run_that_is_here_knows_it_at
     assert follower.at_end
 
 
+@pytest.mark.parametrize("words", ["word", "word " * 1000], ids=["short", "long"])
+async def test_who_keeps_up_is_given_the_end_without_asking_the_log(words: str) -> None:
+    log, producer = await open_run()
+    log.read = log.get = None  # type: ignore[method-assign, assignment]
+    follower = Follower(log, "r", 1, producer)
+    producer.text(words)
+    await turn()
+    assert b"word" in (await follower.read() or b"")
+    producer.end(RunFinished(), "finished")
+    await flush(log, producer)
+    assert b"run.finished" in (await follower.read() or b"")
+    assert follower.at_end
+
+
 async def test_a_lost_run_is_read_to_the_end_of_what_there_is_and_then_cut() -> None:
     log, producer = await open_run()
     producer.text("word")

@@ -6,24 +6,21 @@ What arrives within one turn of the event loop is one event: deltas are gathered
 import asyncio
 import re
 import time
-from bisect import bisect_right
 from collections.abc import Callable
-from itertools import accumulate
 from typing import Any
 
 from millstream.events import Event, ReasoningDelta, TextDelta, decode, encode
 from millstream.logs import Batch, RunRecord, RunState
 
-# What was flushed last is kept in memory, unless it is more than this, so that a reader a moment behind need not read
-# the log. A follower rarely needs more than the last turn, and memory per open stream is what operators pay for.
+# Kept in memory beyond what is not yet in the log: everything while it fits, then what was flushed last, if that does.
+# So neither a reader a moment behind nor the filing of a short answer reads the log. A follower rarely needs more than
+# the last turn, and memory per open stream is what operators pay for.
 RETAINED_BYTES = 1024
 # A delta has at most so many characters (a longer text becomes several), so that none outgrows what a follower may
 # write: JSON needs up to 6 bytes for a character.
 DELTA_LIMIT = 5 * 1024
 # Rows of the log are no larger than this (unless one event is), so that reading a part never loads much more than it.
 BATCH_BYTES = 32 * 1024
-# No frame is smaller: {"type":"run.finished","seq":2,"at":0} is the least that an event can be.
-SMALLEST_FRAME = 32
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -44,6 +41,7 @@ class Producer:
         "_kind",
         "_loop",
         "_next",
+        "_retained",
         "_scheduled",
         "_started_at",
         "_waiters",
@@ -74,6 +72,7 @@ class Producer:
         self.readable_seq = 1
         self._next = 2
         self._flushed = 1
+        self._retained = len(started)  # bytes of flushed frames in _frames
         self._kind: type[TextDelta] | type[ReasoningDelta] = TextDelta
         self._deltas: list[str] = []
         self._scheduled = False
@@ -238,17 +237,24 @@ class Producer:
 
     def flushed(self, batch: Batch) -> None:
         """The log has everything up to the end of `batch`."""
-        if batch.state != "running" and self._final is not None and not self.ended:
+        if batch.state != "running" and self._final is not None:
             self._frames.append(self._final[0])
             self.readable_seq += 1
             self.ended = True
             if not self._ending.done():
                 self._ending.set_result(None)
             self._wake()
-        keep = self._flushed + 1 if len(batch.frames) <= RETAINED_BYTES else batch.last_seq + 1
-        del self._frames[: keep - self._first]
-        self._first = keep
         self._flushed = batch.last_seq
+        self._retained += len(batch.frames)
+        if self._retained > RETAINED_BYTES:
+            if len(batch.frames) <= RETAINED_BYTES:
+                first, self._retained = batch.first_seq, len(batch.frames)
+            elif self.ended:  # every reader that kept up wants the end
+                first, self._retained = batch.last_seq, len(self._frames[-1])
+            else:
+                first, self._retained = batch.last_seq + 1, 0
+            del self._frames[: first - self._first]
+            self._first = first
 
     def lose(self) -> None:
         """Another process has the run: readers are cut without a terminal event."""
@@ -289,9 +295,10 @@ class Producer:
 
 def _together(frames: list[bytes], begin: int, limit: int) -> tuple[bytes, int]:
     """Frames from `begin` on, at most `limit` bytes but at least one frame, and where those after them begin."""
-    within = frames[begin : begin + limit // SMALLEST_FRAME + 1]
-    count = bisect_right(list(accumulate(map(len, within))), limit) or 1
-    return b"".join(within[:count]), begin + count
+    size, end = len(frames[begin]), begin + 1
+    while end < len(frames) and (size := size + len(frames[end])) <= limit:
+        end += 1
+    return b"".join(frames[begin:end]), end
 
 
 def _without_surrogates(event: Event) -> Event:

@@ -300,7 +300,8 @@ class Run:
     def generate(self, model: ChatModel, prompt: Prompt) -> Coroutine[Any, Any, FinishReason]:
         """Streams the model's words and reasoning into the run; returns why it ended.
 
-        Retries as a visible step until the first delta. Raises ModelError: then the partial answer is kept.
+        Retries as a visible step until the first delta. Raises ModelError: then the partial answer is kept. Await it at
+        once: no coroutine of its own stands between the model and the words.
         A run that continues another's answer begins with its words (a model that quotes begins anew).
         """
         if self.continued is not None and not model.quotes:

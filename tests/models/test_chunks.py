@@ -10,6 +10,9 @@ from millstream.errors import ModelError
 from millstream.models import Finish, ModelOutput, Reasoning, Text, TokenUsage
 from millstream.models.chunks import MAX_CHUNK_BYTES, MAX_WHOLE_BYTES, ChunkTranslator, WholeTranslator
 
+# Nested deeper than any decoder goes.
+DEEP = b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
 
 def frame(chunk: object) -> bytes:
     return b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\n\n"
@@ -156,7 +159,9 @@ def test_an_error_frame_is_a_failure_with_its_code(error: object, code: str, ret
 
 
 @pytest.mark.parametrize(
-    "nonsense", [b"{", b"[]", b"nope", b'{"choices":5}', b'{"choices":[{"delta":{"content":7}}]}', b'"\xff"']
+    "nonsense",
+    [b"{", b"[]", b"nope", b'{"choices":5}', b'{"choices":[{"delta":{"content":7}}]}', b'"\xff"', DEEP],
+    ids=lambda nonsense: nonsense[:40],
 )
 def test_what_is_not_a_chunk_is_malformed_and_what_came_before_counts(nonsense: bytes) -> None:
     outputs, failure = translate(delta(content="Fine") + b"data: " + nonsense + b"\n\n" + delta(content="late"))
@@ -180,7 +185,9 @@ def whole(*body: bytes) -> tuple[list[ModelOutput], ModelError | None]:
     return translator.end(), translator.failure
 
 
-@pytest.mark.parametrize("body", [b"{", b"{}", b'{"choices":[]}', b'{"choices":[{"text":"old"}]}'])
+@pytest.mark.parametrize(
+    "body", [b"{", b"{}", b'{"choices":[]}', b'{"choices":[{"text":"old"}]}', DEEP], ids=lambda body: body[:40]
+)
 def test_a_whole_answer_without_a_message_is_malformed(body: bytes) -> None:
     outputs, failure = whole(body)
     assert outputs == []

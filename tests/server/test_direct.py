@@ -156,6 +156,23 @@ async def test_both_streaming_routes_tell_what_identify_raises(
                 assert ("sk-123" in caplog.text) == (user == "bug"), "the traceback is in the server's log"
 
 
+async def test_who_leaves_before_it_has_asked_starts_nothing_and_leaves_an_end_behind(tmp_path: Path) -> None:
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async with serving(tmp_path, quick) as server:
+        headers = [(b"host", b"localhost"), (b"content-length", b"20")]
+        scope = {"type": "http", "method": "POST", "path": "/api/runs", "root_path": "", "headers": headers}
+        await server.millstream.app(scope, receive, send)
+        assert server.millstream.supervisor.running == 0
+    assert [each.get("status") for each in sent] == [499, None], "for the layers of a host's application"
+
+
 async def test_a_page_of_an_allowed_origin_may_read_the_stream_and_its_refusals(tmp_path: Path) -> None:
     origin = "https://shop.example"
     async with serving(tmp_path, quick, origins=(origin,)) as server:

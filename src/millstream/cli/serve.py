@@ -22,7 +22,7 @@ from millstream.server.settings import load_settings
 CLOSE_CONNECTIONS_S = 5
 # Whoever asks as soon as the address is shown finds the documents of a small folder; a large one is indexed meanwhile.
 FIRST_DOCUMENTS_S = 1.0
-# The garbage collector runs after so many new objects. An open stream has 150; answers leave nothing to collect.
+# The garbage collector runs after so many new objects. An open stream has 150, and leaves nothing to collect.
 COLLECT_AFTER = 10_000
 
 

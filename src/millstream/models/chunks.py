@@ -5,12 +5,10 @@ What Azure adds (a first chunk with empty `choices`, choices without `delta`, fi
 https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-streaming
 """
 
-import msgspec
-
 from millstream.errors import ModelError
 from millstream.events import FinishReason
 from millstream.models import Finish, ModelOutput, Reasoning, Text, TokenUsage, failures
-from millstream.models.decoding import Chunk, ErrorDetail, Usage, decode, decode_leniently
+from millstream.models.decoding import UNREADABLE, Chunk, ErrorDetail, Usage, decode, decode_leniently
 from millstream.models.sse import SSESplitter
 from millstream.models.think import ThinkSplitter
 
@@ -79,7 +77,7 @@ class ChunkTranslator:
         for data in events:
             try:
                 chunk = decode(data)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except UNREADABLE:
                 if data.strip() == b"[DONE]":
                     self.done = True
                     break
@@ -193,7 +191,7 @@ class WholeTranslator:
     def _outputs(self, body: bytes) -> list[ModelOutput]:
         try:
             answer: Chunk | None = decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             answer = decode_leniently(body)
         if answer is None:
             raise failures.malformed(self._who, "an answer that cannot be read")

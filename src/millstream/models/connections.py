@@ -67,7 +67,7 @@ class Body(StreamReader):
             raise self._exception
         buffer = self._buffer
         while not buffer and not self._eof:
-            if self._protocol.transport is None:
+            if not self._protocol.connected:
                 raise RuntimeError("Connection closed.")
             self._waiter = waiter = self._loop.create_future()
             try:

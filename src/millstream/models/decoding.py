@@ -58,6 +58,8 @@ class Chunk(msgspec.Struct, gc=False):
 
 
 decode = msgspec.json.Decoder(Chunk).decode
+# What `decode` raises, of what is no JSON, or is nested deeper than anybody means.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def decode_leniently(data: bytes) -> Chunk | None:
@@ -66,7 +68,7 @@ def decode_leniently(data: bytes) -> Chunk | None:
     """
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     choices = found.get("choices") if isinstance(found, dict) else 0
     if not isinstance(choices, list | None) or any(map(_holds_other_words, choices or ())):

@@ -67,43 +67,52 @@ class OpenAIModel:
         response, asked_at = await self._ask(_body(self._model, prompt, options))
         body = response.content
         patience = Patience(body, limit_s=self._timeouts.first_token_s, since=asked_at)
-        translator: ChunkTranslator | WholeTranslator = ChunkTranslator(self._who)
+        translator: ChunkTranslator | WholeTranslator | None = None
+        waits_for = "first token"
         lost = ""
         try:
-            try:
-                data = await _first(body)
-                if data.lstrip().startswith(b"{"):  # this server ignores `stream: true`
-                    translator = WholeTranslator(self._who)
-                waits_for = "first token"
-                while data:
-                    outputs = translator.feed(data)
-                    for output in outputs:
-                        yield output
-                    if translator.failure is not None:
-                        raise translator.failure
-                    if translator.done:
-                        break
-                    if translator.finish_reason is not None:
-                        if waits_for != "tail":
-                            waits_for = "tail"
-                            patience.allow(TAIL_S)
-                    elif outputs:
-                        if waits_for == "next token":
-                            patience.rewind()
-                        else:
-                            waits_for = "next token"
-                            patience.allow(self._timeouts.between_tokens_s)
+            while True:
+                patience.reading = True
+                try:
                     data = await body.readany()
-            except BROKEN as error:
-                lost = reason_for(error)
+                except BROKEN as error:
+                    lost = reason_for(error)
+                    break
+                finally:
+                    patience.reading = False
+                if not data:
+                    break
+                if translator is None:
+                    if data.isspace():
+                        continue
+                    # This server ignores `stream: true`, or it does not.
+                    translator = (WholeTranslator if data.lstrip().startswith(b"{") else ChunkTranslator)(self._who)
+                outputs = translator.feed(data)
+                for output in outputs:
+                    yield output
+                if translator.failure is not None:
+                    raise translator.failure
+                if translator.done:
+                    break
+                if translator.finish_reason is not None:
+                    if waits_for != "tail":
+                        waits_for = "tail"
+                        patience.allow(TAIL_S)
+                elif outputs:
+                    if waits_for == "next token":
+                        patience.rewind()
+                    else:
+                        waits_for = "next token"
+                        patience.allow(self._timeouts.between_tokens_s)
+            translator = translator or ChunkTranslator(self._who)
             for output in translator.end(reason=lost):
                 yield output
             if translator.failure is not None:
                 raise self._silence(translator.started) if patience.expired else translator.failure
             if translator.done:
-                patience.allow(DRAIN_S)
-                await _drain(body)
+                await _drain(body, patience)
         finally:
+            translator = None  # what it failed with would keep it, by this frame in its traceback
             patience.cancel()
             # One whose answer was read to its end is given back for reuse, any other is closed at once.
             response.close()
@@ -185,18 +194,10 @@ class OpenAIModel:
         return failure(self._who, self._timeouts)
 
 
-async def _first(body: aiohttp.StreamReader) -> bytes:
-    """The first read, prolonged until it holds more than white space."""
-    head = b""
-    while part := await body.readany():
-        head += part
-        if not part.isspace():
-            break
-    return head
-
-
-async def _drain(body: aiohttp.StreamReader) -> None:
-    """Waits for the end of the body, so that the connection can serve the next call."""
+async def _drain(body: aiohttp.StreamReader, patience: Patience) -> None:
+    """Waits for the end of the body, briefly, so that the connection can serve the next call."""
+    patience.allow(DRAIN_S)
+    patience.reading = True
     with contextlib.suppress(*BROKEN):
         while await body.readany():
             pass

@@ -6,14 +6,15 @@ import aiohttp
 
 
 class Patience:
-    """Fails a read of `body` with TimeoutError once `limit_s` seconds passed in which nothing came.
+    """Fails a pending read of `body` with TimeoutError once `limit_s` seconds passed since the wait began.
 
     Moving the deadline (`rewind`) is one assignment; the single loop timer finds out when it fires and arms itself
-    again. While something waits to be read the time does not count: it is the reader's.
+    again. Time that the consumer spends between two reads does not count: set `reading` around each read.
     """
 
     def __init__(self, body: aiohttp.StreamReader, *, limit_s: float, since: float) -> None:
         self._since = since  # loop time
+        self.reading = False
         self.expired = False
         self._body = body
         self._limit_s = limit_s
@@ -36,7 +37,7 @@ class Patience:
 
     def _check(self) -> None:
         now = self._loop.time()
-        if getattr(self._body, "_buffer", None) or self._body.is_eof():  # aiohttp has no public name for what waits
+        if not self.reading:
             self._since = now
         due = self._since + self._limit_s
         if now < due:

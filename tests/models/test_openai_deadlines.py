@@ -1,0 +1,143 @@
+"""The deadlines of a model call against peers that break them in ways of their own, over real sockets."""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+
+import pytest
+import uvloop
+from model_contract import PLAIN, PROMPT, collect, collect_until_failure, said
+
+from millstream.errors import ModelError
+from millstream.models import Finish, ModelOutput, openai
+from millstream.models.endpoint import openai_endpoint
+from millstream.models.openai import OpenAIModel
+from millstream.models.timeouts import Timeouts
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunked(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def word(text: str, finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+    return chunked(b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n")
+
+
+@asynccontextmanager
+async def asking(port: int, timeouts: Timeouts) -> AsyncIterator[OpenAIModel]:
+    endpoint = openai_endpoint(base_url=f"http://127.0.0.1:{port}/v1", key="k", organization=None)
+    model = OpenAIModel("raw", endpoint, timeouts=timeouts)
+    try:
+        yield model
+    finally:
+        await model.close()
+
+
+@contextmanager
+def flood(beginning: bytes) -> Iterator[int]:
+    """A peer that sends a beginning, and then comments as fast as they are taken; its port."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(HEAD + beginning)
+                while True:
+                    connection.sendall(chunked(b": ping\n\n") * 100)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        listening.close()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("beginning", "code"),
+    [
+        (b"", "model-timeout-first-token"),
+        (word("x"), "model-timeout-between-tokens"),
+        (word("x", "stop"), None),
+        (word("x", "stop") + chunked(b"data: [DONE]\n\n"), None),
+    ],
+    ids=["first token", "next token", "usage", "end of the body"],
+)
+def test_comments_without_pause_are_no_answer(
+    beginning: bytes, code: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai, "TAIL_S", 0.2)
+
+    async def ask(port: int) -> tuple[list[ModelOutput], ModelError | None]:
+        async with asyncio.timeout(10), asking(port, Timeouts(5, 0.2, 0.2)) as model:
+            if code is None:
+                return await collect(model), None
+            return await collect_until_failure(model)
+
+    with flood(beginning) as port:
+        outputs, failure = uvloop.run(ask(port))
+    assert said(outputs) == ("x" if beginning else "")
+    if failure is None:
+        assert outputs[-1] == Finish("stop")
+    else:
+        assert failure.code == code
+
+
+@asynccontextmanager
+async def peer(answer: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[int]:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await answer(writer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "pause_at"), [(Timeouts(5, 0.2, 5), 1), (Timeouts(5, 5, 0.2), 2)], ids=["first token", "next token"]
+)
+async def test_a_pause_of_the_consumer_is_not_the_models_silence(timeouts: Timeouts, pause_at: int) -> None:
+    taken: asyncio.Queue[None] = asyncio.Queue()
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD)
+        for text in ("one ", "two "):
+            writer.write(word(text))
+            await taken.get()
+        writer.write(word("three", "stop") + chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+
+    outputs = []
+    async with peer(answer) as port, asking(port, timeouts) as model, aclosing(model.stream(PROMPT, PLAIN)) as stream:
+        async for output in stream:
+            outputs.append(output)
+            if len(outputs) == pause_at:
+                await asyncio.sleep(0.3)  # over the deadline
+            taken.put_nowait(None)
+    assert said(outputs) == "one two three"
+
+
+async def test_a_connection_that_breaks_while_the_consumer_pauses_is_told_as_that() -> None:
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + word("one"))
+        await writer.drain()
+        writer.transport.abort()
+
+    async def read(model: OpenAIModel) -> None:
+        async with aclosing(model.stream(PROMPT, PLAIN)) as stream:
+            async for _ in stream:
+                await asyncio.sleep(0.3)
+
+    async with peer(answer) as port, asking(port, Timeouts(5, 0.2, 0.2)) as model:
+        with pytest.raises(ModelError) as failure:
+            await read(model)
+    assert failure.value.code == "model-interrupted"
