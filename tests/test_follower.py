@@ -72,6 +72,7 @@ async def test_reading_ends_after_the_terminal_event_also_for_who_reads_the_log(
     for known in (producer, None):
         follower = Follower(log, "r", 0, known)
         assert (await follower.read() or b"").count(b"\n") == 2
+        assert follower.at_end
         assert await follower.read() is None
         assert await follower.read() is None
 

@@ -220,8 +220,11 @@ async def test_a_lost_run_wakes_its_readers_and_takes_no_more(producer: Producer
 
 async def test_an_event_that_cannot_be_encoded_leaves_no_gap(producer: Producer) -> None:
     producer.text("one")
-    with pytest.raises(TypeError):
-        producer.write(Data(name="n", data=object()))
+    endless: list[object] = []
+    endless.append(endless)
+    for data in (object(), endless):
+        with pytest.raises(TypeError):
+            producer.write(Data(name="n", data=data))
     producer.end(RunFinished(), "finished")
     flush(producer)
     assert seen(producer) == ["one", "run.finished"]

@@ -422,6 +422,14 @@ async def test_a_continued_answer_begins_with_its_words_and_asks_the_model_to_go
     assert asked == (*QUESTION, ChatMessage("assistant", "The first half,"), ChatMessage("user", CONTINUE))
 
 
+async def test_of_an_answer_without_words_there_is_nothing_to_go_on_with() -> None:
+    kept = Kept(continued=partial(""))
+    talking = model([SayText(text="From the beginning.")])
+    await kept.run.generate(talking, PROMPT)
+    assert kept.text == "From the beginning."
+    assert talking.calls[0].prompt.messages == PROMPT.messages
+
+
 async def test_a_recorded_run_is_written_as_if_it_happened_now(kept: Kept) -> None:
     recorded: list[AnyEvent | None] = [
         STARTED,

@@ -14,6 +14,7 @@ cleaned text so far (its last `WINDOW` characters) and at the few characters hel
 """
 
 import re
+from itertools import groupby
 
 import msgspec
 
@@ -81,11 +82,11 @@ class CitationMarks:
         ):
             self._remember(text)
             return [text]
-        return self._decide(self._held + text, final=False)
+        return _joined(self._decide(self._held + text, final=False))
 
     def flush(self) -> list[str | Mark]:
         """What was held back, now that no more text will come."""
-        return self._decide(self._held, final=True) if self._held else []
+        return _joined(self._decide(self._held, final=True)) if self._held else []
 
     def _decide(self, text: str, final: bool) -> list[str | Mark]:
         self._held = ""
@@ -127,10 +128,7 @@ class CitationMarks:
     def _give(self, out: list[str | Mark], text: str, start: int, end: int) -> int:
         if end > start:
             piece = text[start:end]
-            if out and isinstance(out[-1], str):
-                out[-1] += piece
-            else:
-                out.append(piece)
+            out.append(piece)
             self._remember(piece)
         return end
 
@@ -272,6 +270,15 @@ class _Code:
             self._may_be_fence = self._length >= 3 and self._run_begins_line
         elif run_length >= 3 and self._run_begins_line:
             self.inside, self._fence, self._length = True, run, run_length
+
+
+def _joined(out: list[str | Mark]) -> list[str | Mark]:
+    """Neighbouring pieces of text as one."""
+    joined: list[str | Mark] = []
+    for is_text, pieces in groupby(out, lambda piece: isinstance(piece, str)):
+        together = list(pieces)
+        joined += ["".join(together)] if is_text else together  # type: ignore[arg-type]
+    return joined
 
 
 def _next_event(text: str, at: int) -> int:

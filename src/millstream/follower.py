@@ -35,7 +35,7 @@ class Follower:
         self.run_id = run_id
         self._producer = producer
         self.cursor = after
-        self.at_end = False  # the terminal event has been read, of a run that is here; else the next `read` tells
+        self.at_end = False  # the terminal event has been read
         self._waiting: asyncio.Future[None] | None = None
         self._nudged = False
 
@@ -68,6 +68,8 @@ class Follower:
                 frames = await read_log(self._log, self.run_id, self.cursor, producer)
                 if frames:
                     self.cursor += frames.count(b"\n")
+                    if record is not None and record.state != "running":
+                        self.at_end = self.cursor >= record.last_seq
                     return frames
                 if record is None or record.state != "running":
                     return None

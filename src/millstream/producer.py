@@ -166,7 +166,10 @@ class Producer:
 
     def _checked(self, event: Event) -> bytes:
         """As `_stamped`, for what an application may have put into it: it must be what a reader can read."""
-        frame = self._stamped(event)
+        try:
+            frame = self._stamped(event)
+        except RecursionError:
+            raise TypeError(f"an event {event.__struct_config__.tag} cannot hold itself") from None
         try:
             decode(frame)
             if frame.find(b"\n") != len(frame) - 1:

@@ -312,6 +312,8 @@ class Run:
 
     def _continue(self, partial: Message, prompt: Prompt) -> Prompt:
         self.continued = None
+        if not partial.content:
+            return prompt  # there is nothing to go on with
         offset = self._producer.text_length
         self._producer.text(partial.content)
         numbers = {source.n: self._sources.get(source.source_id) for source in partial.sources}

@@ -170,6 +170,24 @@ def test_what_is_not_a_chunk_is_malformed_and_what_came_before_counts(nonsense: 
     assert failure.code == "model-malformed"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [{"object": "error", "message": "too long", "type": "BadRequestError", "code": 400}, {"detail": "too long"}],
+)
+def test_an_error_in_another_servers_shape_is_a_failure(error: object) -> None:
+    outputs, failure = translate(delta(content="Half") + frame(error) + DONE)
+    assert outputs == [Text("Half")]
+    assert failure is not None
+    assert "too long" in failure.message
+
+
+@pytest.mark.parametrize("usage", [{}, {"prompt_tokens": 0, "completion_tokens": 0}, {"prompt_tokens": -3}])
+def test_counts_that_count_nothing_are_none(usage: object) -> None:
+    outputs, failure = translate(delta("stop", content="Fine") + frame({"choices": [], "usage": usage}) + DONE)
+    assert failure is None
+    assert outputs == [Text("Fine"), Finish("stop")]
+
+
 def test_an_event_without_end_is_given_up() -> None:
     translator = ChunkTranslator("host")
     for _ in range(MAX_CHUNK_BYTES // 2**20 + 1):
@@ -186,7 +204,17 @@ def whole(*body: bytes) -> tuple[list[ModelOutput], ModelError | None]:
 
 
 @pytest.mark.parametrize(
-    "body", [b"{", b"{}", b'{"choices":[]}', b'{"choices":[{"text":"old"}]}', DEEP], ids=lambda body: body[:40]
+    "body",
+    [
+        b"{",
+        b"{}",
+        b'{"choices":[]}',
+        b'{"choices":[{"text":"old"}]}',
+        b'{"choices":[{"message":{"content":5}}]}',
+        b"[]",
+        DEEP,
+    ],
+    ids=lambda body: body[:40],
 )
 def test_a_whole_answer_without_a_message_is_malformed(body: bytes) -> None:
     outputs, failure = whole(body)

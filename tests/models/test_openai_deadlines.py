@@ -141,3 +141,48 @@ async def test_a_connection_that_breaks_while_the_consumer_pauses_is_told_as_tha
         with pytest.raises(ModelError) as failure:
             await read(model)
     assert failure.value.code == "model-interrupted"
+
+
+async def test_a_body_that_breaks_its_own_form_is_told_at_once() -> None:
+    read = asyncio.Event()
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + word("one"))
+        await read.wait()
+        writer.write(b"upstream timed out\r\n")
+        await writer.drain()
+        await never.wait()
+
+    never = asyncio.Event()
+    async with asyncio.timeout(10), peer(answer) as port, asking(port, Timeouts(5, 60, 60)) as model:
+        with pytest.raises(ModelError) as failure:  # noqa: PT012
+            async with aclosing(model.stream(PROMPT, PLAIN)) as stream:
+                async for _ in stream:
+                    read.set()
+        never.set()
+    assert failure.value.code == "model-interrupted"
+
+
+async def test_words_behind_the_finish_reason_are_waited_for_while_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai, "TAIL_S", 0.3)
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + word("a", "stop"))
+        for _ in range(6):
+            await asyncio.sleep(0.1)
+            writer.write(word("b"))
+        writer.write(chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+
+    async with peer(answer) as port, asking(port, Timeouts(5, 5, 5)) as model:
+        assert said(await collect(model)) == "abbbbbb"
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b" \n"])
+async def test_a_whole_answer_is_known_behind_a_mark_or_white_space(mark: bytes) -> None:
+    body = mark + b'{"choices":[{"message":{"content":"whole"},"finish_reason":"stop"}]}'
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + chunked(body) + b"0\r\n\r\n")
+
+    async with peer(answer) as port, asking(port, Timeouts(5, 5, 5)) as model:
+        assert said(await collect(model)) == "whole"

@@ -61,6 +61,15 @@ async def socket(server: Server) -> AsyncIterator[Socket]:
 QUESTION = {"question": "Why?"}
 
 
+async def test_a_name_is_free_again_when_its_run_has_ended(server: Server, socket: Socket) -> None:
+    await socket.send("start", "a", request={**QUESTION, "run_id": "r1"})
+    (await server.told.next()).end()
+    for _ in range(30):
+        await socket.until("run.finished")
+        await socket.send("follow", "a", run_id="r1")
+    await socket.until("run.finished")
+
+
 async def test_start_sends_every_event_under_the_clients_own_name(server: Server, socket: Socket) -> None:
     await socket.send("start", "a", request={**QUESTION, "run_id": "r1"})
     telling = await server.told.next()

@@ -8,7 +8,7 @@ https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-streaming
 from millstream.errors import ModelError
 from millstream.events import FinishReason
 from millstream.models import Finish, ModelOutput, Reasoning, Text, TokenUsage, failures
-from millstream.models.decoding import UNREADABLE, Chunk, ErrorDetail, Usage, decode, decode_leniently
+from millstream.models.decoding import UNREADABLE, Chunk, ErrorDetail, Usage, bare_error, decode, decode_leniently
 from millstream.models.sse import SSESplitter
 from millstream.models.think import ThinkSplitter
 
@@ -65,7 +65,7 @@ class ChunkTranslator:
                 self.failure = failures.interrupted(self._who, after_first_delta=self.started, reason=reason)
                 return outputs
             self.finish_reason = "stop"
-        if self._usage is not None:
+        if self._usage is not None and self._usage.is_counted:
             outputs.append(_token_usage(self._usage))
         outputs.append(Finish(self.finish_reason))
         return outputs
@@ -87,10 +87,11 @@ class ChunkTranslator:
                         break
                     continue
                 chunk = found
-            if chunk.error is not None:
-                failure = _stream_error(
-                    self._who, chunk.error, after_first_delta=self.started or bool(texts or outputs)
-                )
+            error = chunk.error
+            if not chunk.choices and error is None:
+                error = bare_error(data)
+            if error is not None:
+                failure = _stream_error(self._who, error, after_first_delta=self.started or bool(texts or outputs))
                 if self.finish_reason is None:
                     self.failure = failure
                     break
@@ -204,7 +205,7 @@ class WholeTranslator:
         more, rest = think.flush()
         reasoning = (message.reasoning_content or message.reasoning or "") + thought + more
         outputs = _merged([], reasoning, text + rest)
-        if answer.usage is not None:
+        if answer.usage is not None and answer.usage.is_counted:
             outputs.append(_token_usage(answer.usage))
         outputs.append(Finish(_FINISH.get(answer.choices[0].finish_reason or "stop", "stop")))
         return outputs

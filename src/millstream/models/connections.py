@@ -29,6 +29,13 @@ class Connection(ResponseHandler):
                 return
         super().data_received(data)
 
+    def set_exception(self, exc: BaseException, *cause: Any) -> None:
+        """Who reads the body learns at once that it cannot be read; aiohttp would let it wait for more."""
+        super().set_exception(exc, *cause)
+        body = self._payload
+        if body is not None and body.exception() is None and not body.is_eof():
+            body.set_exception(aiohttp.ClientPayloadError(str(exc)))
+
     def feed_data(self, data: Any, size: int = 0) -> None:
         """Takes a response's head, and its body that is to come."""
         body = data[1]

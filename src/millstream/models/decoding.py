@@ -37,6 +37,11 @@ class Usage(msgspec.Struct, gc=False):
     prompt_tokens_details: InputDetails | None = None
     completion_tokens_details: OutputDetails | None = None
 
+    @property
+    def is_counted(self) -> bool:
+        """It holds counts, rather than nothing or nonsense."""
+        return min(self.prompt_tokens, self.completion_tokens) >= 0 and self.prompt_tokens + self.completion_tokens > 0
+
 
 class ErrorDetail(msgspec.Struct, gc=False):
     """The `error` member of an error body or frame; servers differ in what they put into it."""
@@ -83,8 +88,30 @@ def decode_leniently(data: bytes) -> Chunk | None:
 
 
 def _holds_other_words(choice: object) -> bool:
-    delta = choice.get("delta") if isinstance(choice, dict) else None
-    return isinstance(delta, dict) and not isinstance(delta.get("content"), str | list | None)
+    said = (choice.get("delta") or choice.get("message")) if isinstance(choice, dict) else None
+    return isinstance(said, dict) and not isinstance(said.get("content"), str | list | None)
+
+
+class _Bare(msgspec.Struct):
+    object: str | None = None
+    message: str | None = None
+    type: str | None = None
+    code: str | int | None = None
+    detail: str | None = None
+
+
+_bare = msgspec.json.Decoder(_Bare)
+
+
+def bare_error(data: bytes) -> ErrorDetail | None:
+    """The error that a chunk without choices is, where a server does not say `error` (vLLM's, FastAPI's `detail`)."""
+    try:
+        found = _bare.decode(data)
+    except UNREADABLE:
+        return None
+    if found.object == "error":
+        return ErrorDetail(found.message, found.type, found.code)
+    return ErrorDetail(found.detail) if found.detail else None
 
 
 def _choice(found: dict[str, Any]) -> Choice:

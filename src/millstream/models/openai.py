@@ -85,8 +85,9 @@ class OpenAIModel:
                 if translator is None:
                     if data.isspace():
                         continue
-                    # This server ignores `stream: true`, or it does not.
-                    translator = (WholeTranslator if data.lstrip().startswith(b"{") else ChunkTranslator)(self._who)
+                    # A server that ignores `stream: true` answers with JSON.
+                    is_json = data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"["))
+                    translator = (WholeTranslator if is_json else ChunkTranslator)(self._who)
                 outputs = translator.feed(data)
                 for output in outputs:
                     yield output
@@ -94,12 +95,11 @@ class OpenAIModel:
                     raise translator.failure
                 if translator.done:
                     break
-                if translator.finish_reason is not None:
-                    if waits_for != "tail":
-                        waits_for = "tail"
-                        patience.allow(TAIL_S)
+                if translator.finish_reason is not None and waits_for != "tail":
+                    waits_for = "tail"
+                    patience.allow(TAIL_S)
                 elif outputs:
-                    if waits_for == "next token":
+                    if waits_for != "first token":
                         patience.rewind()
                     else:
                         waits_for = "next token"

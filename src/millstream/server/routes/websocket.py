@@ -142,6 +142,8 @@ class Session:
                     if frames:
                         for message in wrapping.wrap(frames):
                             await self._socket.send_text(message)
+                    if follower.at_end:  # the client may use the name again as soon as it has the end
+                        return
         except MillstreamError as error:
             await self._send_error(name, error)
         except Cut:
