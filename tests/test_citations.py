@@ -31,6 +31,11 @@ def cited(text: str, sources: int = 3) -> list[tuple[int, str]]:
     return [(mark.n, clean[mark.start : mark.end]) for mark in marks]
 
 
+def test_what_arrives_between_two_marks_is_one_piece() -> None:
+    text = "Call `f(x)` and [y] or `g`."
+    assert CitationMarks(5).feed(text) == [text]
+
+
 @pytest.mark.parametrize(
     ("text", "clean", "statements"),
     [

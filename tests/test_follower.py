@@ -77,6 +77,19 @@ async def test_reading_ends_after_the_terminal_event_also_for_who_reads_the_log(
         assert await follower.read() is None
 
 
+async def test_a_long_run_that_has_ended_is_read_to_its_end_from_the_log() -> None:
+    log, producer = await open_run()
+    for _ in range(100):
+        producer.write(Data(name="n", data="x" * 1000))
+    producer.end(RunFinished(), "finished")
+    await flush(log, producer)
+    follower, reads = Follower(log, "r", 0, None), []
+    while not follower.at_end:
+        reads.append((await follower.read() or b"").count(b"\n"))
+    assert len(reads) >= 4
+    assert sum(reads) == 102
+
+
 async def test_who_has_read_the_terminal_event_of_a_run_that_is_here_knows_it_at_once() -> None:
     log, producer = await open_run()
     producer.text("word")

@@ -144,6 +144,9 @@ async def test_a_tail_is_what_is_unflushed_plus_what_is_retained(producer: Produ
         if number % 30 == 29:
             flush(producer)
             assert sum(map(len, producer._frames)) <= RETAINED_BYTES
+        elif number % 30 < 10:
+            producer.write(Data(name="n", data="small"))
+            flush(producer)
     flush(producer)
     assert producer.read(producer.last_seq - 1, 10_000) is None, "the log has it"
     for number in range(3):

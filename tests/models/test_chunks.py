@@ -172,13 +172,37 @@ def test_what_is_not_a_chunk_is_malformed_and_what_came_before_counts(nonsense: 
 
 @pytest.mark.parametrize(
     "error",
-    [{"object": "error", "message": "too long", "type": "BadRequestError", "code": 400}, {"detail": "too long"}],
+    [
+        {"object": "error", "message": "too long", "type": "BadRequestError", "code": 400.0},
+        {"type": "error", "message": "too long"},
+        {"detail": "too long"},
+    ],
 )
 def test_an_error_in_another_servers_shape_is_a_failure(error: object) -> None:
     outputs, failure = translate(delta(content="Half") + frame(error) + DONE)
     assert outputs == [Text("Half")]
     assert failure is not None
     assert "too long" in failure.message
+    outputs, failure = whole(json.dumps(error).encode())
+    assert outputs == []
+    assert failure is not None
+    assert "too long" in failure.message
+
+
+def test_what_is_said_beside_the_answer_is_no_error() -> None:
+    beside: list[object] = [
+        {"object": "chat.completion.chunk", "choices": [], "detail": "queued"},
+        {"object": "status", "detail": "loading the model"},
+        {"choices": [], "message": "hello"},
+    ]
+    outputs, failure = translate(b"".join(map(frame, beside)) + delta("stop", content="Fine") + DONE)
+    assert failure is None
+    assert outputs == [Text("Fine"), Finish("stop")]
+
+
+def test_counts_that_count_something_are_kept() -> None:
+    outputs, _ = translate(delta("stop", content="Fine") + USAGE + frame({"choices": [], "usage": {}}) + DONE)
+    assert outputs[1] == TokenUsage(5, 2)
 
 
 @pytest.mark.parametrize("usage", [{}, {"prompt_tokens": 0, "completion_tokens": 0}, {"prompt_tokens": -3}])

@@ -4,7 +4,8 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 
 import pytest
@@ -40,8 +41,8 @@ async def asking(port: int, timeouts: Timeouts) -> AsyncIterator[OpenAIModel]:
 
 
 @contextmanager
-def flood(beginning: bytes) -> Iterator[int]:
-    """A peer that sends a beginning, and then comments as fast as they are taken; its port."""
+def peer_in_a_thread(talk: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A peer that does not wait for our loop; its port."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -49,9 +50,7 @@ def flood(beginning: bytes) -> Iterator[int]:
             connection, _ = listening.accept()
             with connection:
                 connection.recv(65536)
-                connection.sendall(HEAD + beginning)
-                while True:
-                    connection.sendall(chunked(b": ping\n\n") * 100)
+                talk(connection)
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -83,7 +82,12 @@ def test_comments_without_pause_are_no_answer(
                 return await collect(model), None
             return await collect_until_failure(model)
 
-    with flood(beginning) as port:
+    def flood(connection: socket.socket) -> None:
+        connection.sendall(HEAD + beginning)
+        while True:
+            connection.sendall(chunked(b": ping\n\n") * 100)
+
+    with peer_in_a_thread(flood) as port:
         outputs, failure = uvloop.run(ask(port))
     assert said(outputs) == ("x" if beginning else "")
     if failure is None:
@@ -161,6 +165,47 @@ async def test_a_body_that_breaks_its_own_form_is_told_at_once() -> None:
                     read.set()
         never.set()
     assert failure.value.code == "model-interrupted"
+
+
+async def test_what_came_before_a_body_broke_its_form_counts() -> None:
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        done = chunked(b"data: [DONE]\n\n")
+        writer.write(HEAD + word("one", "stop") + done + b"upstream timed out\r\n")
+
+    async with peer(answer) as port, asking(port, Timeouts(5, 5, 5)) as model:
+        assert said(await collect(model)) == "one"
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_block_of_the_loop_is_not_the_models_silence(run: Callable[[Coroutine[None, None, None]], None]) -> None:
+    blocked, sent, taken = threading.Event(), threading.Event(), threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(HEAD + word("one "))
+        blocked.wait(5)
+        connection.sendall(word("two "))
+        sent.set()
+        taken.wait(5)
+        connection.sendall(word("three", "stop") + chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+
+    def block() -> None:
+        blocked.set()
+        sent.wait(5)
+        time.sleep(0.3)  # over the deadline
+
+    async def ask(port: int) -> None:
+        async with asking(port, Timeouts(5, 5, 0.2)) as model:
+            outputs = []
+            async for output in model.stream(PROMPT, PLAIN):
+                outputs.append(output)
+                if blocked.is_set():
+                    taken.set()
+                else:
+                    asyncio.get_running_loop().call_soon(block)
+        assert said(outputs) == "one two three"
+
+    with peer_in_a_thread(talk) as port:
+        run(ask(port))
 
 
 async def test_words_behind_the_finish_reason_are_waited_for_while_they_come(monkeypatch: pytest.MonkeyPatch) -> None:

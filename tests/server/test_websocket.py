@@ -64,10 +64,21 @@ QUESTION = {"question": "Why?"}
 async def test_a_name_is_free_again_when_its_run_has_ended(server: Server, socket: Socket) -> None:
     await socket.send("start", "a", request={**QUESTION, "run_id": "r1"})
     (await server.told.next()).end()
-    for _ in range(30):
-        await socket.until("run.finished")
-        await socket.send("follow", "a", run_id="r1")
     await socket.until("run.finished")
+    log = server.millstream.supervisor.log
+    read, again = log.read, asyncio.Event()
+
+    async def once(*place: Any) -> bytes:
+        """Who reads on behind the end finds the log busy."""
+        if place[1] > 0:
+            await again.wait()
+        return await read(*place)
+
+    log.read = once  # type: ignore[method-assign]
+    for _ in range(2):
+        await socket.send("follow", "a", run_id="r1")
+        await socket.until("run.finished")
+    again.set()
 
 
 async def test_start_sends_every_event_under_the_clients_own_name(server: Server, socket: Socket) -> None:

@@ -65,7 +65,7 @@ class ChunkTranslator:
                 self.failure = failures.interrupted(self._who, after_first_delta=self.started, reason=reason)
                 return outputs
             self.finish_reason = "stop"
-        if self._usage is not None and self._usage.is_counted:
+        if self._usage is not None:
             outputs.append(_token_usage(self._usage))
         outputs.append(Finish(self.finish_reason))
         return outputs
@@ -88,7 +88,7 @@ class ChunkTranslator:
                     continue
                 chunk = found
             error = chunk.error
-            if not chunk.choices and error is None:
+            if error is None and not chunk.choices and chunk.usage is None:
                 error = bare_error(data)
             if error is not None:
                 failure = _stream_error(self._who, error, after_first_delta=self.started or bool(texts or outputs))
@@ -98,7 +98,7 @@ class ChunkTranslator:
                 if failure.code == "model-content-filter":
                     self._finish("content_filter")
                 continue
-            if chunk.usage is not None:
+            if chunk.usage is not None and chunk.usage.is_counted:
                 self._usage = chunk.usage
             if not chunk.choices:
                 continue
@@ -196,8 +196,11 @@ class WholeTranslator:
             answer = decode_leniently(body)
         if answer is None:
             raise failures.malformed(self._who, "an answer that cannot be read")
-        if answer.error is not None:
-            raise _stream_error(self._who, answer.error, after_first_delta=False)
+        error = answer.error
+        if error is None and not answer.choices:
+            error = bare_error(body)
+        if error is not None:
+            raise _stream_error(self._who, error, after_first_delta=False)
         if not answer.choices or (message := answer.choices[0].message) is None:
             raise failures.malformed(self._who, "an answer without a message")
         think = ThinkSplitter()

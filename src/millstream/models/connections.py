@@ -70,9 +70,9 @@ class Body(StreamReader):
         pass
 
     async def readany(self) -> bytes:
-        if self._exception is not None:
-            raise self._exception
         buffer = self._buffer
+        if self._exception is not None and not buffer:  # what came before it counts
+            raise self._exception
         while not buffer and not self._eof:
             if not self._protocol.connected:
                 raise RuntimeError("Connection closed.")

@@ -92,26 +92,18 @@ def _holds_other_words(choice: object) -> bool:
     return isinstance(said, dict) and not isinstance(said.get("content"), str | list | None)
 
 
-class _Bare(msgspec.Struct):
-    object: str | None = None
-    message: str | None = None
-    type: str | None = None
-    code: str | int | None = None
-    detail: str | None = None
-
-
-_bare = msgspec.json.Decoder(_Bare)
-
-
 def bare_error(data: bytes) -> ErrorDetail | None:
     """The error that a chunk without choices is, where a server does not say `error` (vLLM's, FastAPI's `detail`)."""
     try:
-        found = _bare.decode(data)
-    except UNREADABLE:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
         return None
-    if found.object == "error":
-        return ErrorDetail(found.message, found.type, found.code)
-    return ErrorDetail(found.detail) if found.detail else None
+    if not isinstance(found, dict):
+        return None
+    if "error" in (found.get("object"), found.get("type")):
+        return _detail(found)
+    detail = found.get("detail")
+    return ErrorDetail(detail) if isinstance(detail, str) and "object" not in found else None
 
 
 def _choice(found: dict[str, Any]) -> Choice:

@@ -19,7 +19,7 @@ class Patience:
         self._body = body
         self._limit_s = limit_s
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_at(since + limit_s, self._check)
+        self._timer: asyncio.Handle = self._loop.call_at(since + limit_s, self._check)
 
     def allow(self, limit_s: float) -> None:
         """From now on each wait may last `limit_s` seconds."""
@@ -36,6 +36,9 @@ class Patience:
         self._timer.cancel()
 
     def _check(self) -> None:
+        if self.reading and getattr(self._body, "_buffer", None):  # aiohttp has no public name for what waits
+            self._timer = self._loop.call_soon(self._check)  # after a block of the loop: the reader is first
+            return
         now = self._loop.time()
         if not self.reading:
             self._since = now
