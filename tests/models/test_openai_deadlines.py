@@ -1,10 +1,12 @@
 """The deadlines of a model call against peers that break them in ways of their own, over real sockets."""
 
 import asyncio
+import gc
 import json
 import socket
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 
@@ -18,6 +20,9 @@ from millstream.models.endpoint import openai_endpoint
 from millstream.models.openai import OpenAIModel
 from millstream.models.timeouts import Timeouts
 
+# Long enough for a busy machine to keep, and a while behind it.
+LIMIT_S = 1.0
+OVER_S = 1.3
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -74,10 +79,10 @@ def peer_in_a_thread(talk: Callable[[socket.socket], None]) -> Iterator[int]:
 def test_comments_without_pause_are_no_answer(
     beginning: bytes, code: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openai, "TAIL_S", 0.2)
+    monkeypatch.setattr(openai, "TAIL_S", LIMIT_S)
 
     async def ask(port: int) -> tuple[list[ModelOutput], ModelError | None]:
-        async with asyncio.timeout(10), asking(port, Timeouts(5, 0.2, 0.2)) as model:
+        async with asyncio.timeout(30), asking(port, Timeouts(5, LIMIT_S, LIMIT_S)) as model:
             if code is None:
                 return await collect(model), None
             return await collect_until_failure(model)
@@ -108,7 +113,9 @@ async def peer(answer: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> Asy
 
 
 @pytest.mark.parametrize(
-    ("timeouts", "pause_at"), [(Timeouts(5, 0.2, 5), 1), (Timeouts(5, 5, 0.2), 2)], ids=["first token", "next token"]
+    ("timeouts", "pause_at"),
+    [(Timeouts(5, LIMIT_S, 5), 1), (Timeouts(5, 5, LIMIT_S), 2)],
+    ids=["first token", "next token"],
 )
 async def test_a_pause_of_the_consumer_is_not_the_models_silence(timeouts: Timeouts, pause_at: int) -> None:
     taken: asyncio.Queue[None] = asyncio.Queue()
@@ -125,7 +132,7 @@ async def test_a_pause_of_the_consumer_is_not_the_models_silence(timeouts: Timeo
         async for output in stream:
             outputs.append(output)
             if len(outputs) == pause_at:
-                await asyncio.sleep(0.3)  # over the deadline
+                await asyncio.sleep(OVER_S)
             taken.put_nowait(None)
     assert said(outputs) == "one two three"
 
@@ -139,9 +146,9 @@ async def test_a_connection_that_breaks_while_the_consumer_pauses_is_told_as_tha
     async def read(model: OpenAIModel) -> None:
         async with aclosing(model.stream(PROMPT, PLAIN)) as stream:
             async for _ in stream:
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(OVER_S)
 
-    async with peer(answer) as port, asking(port, Timeouts(5, 0.2, 0.2)) as model:
+    async with peer(answer) as port, asking(port, Timeouts(5, LIMIT_S, LIMIT_S)) as model:
         with pytest.raises(ModelError) as failure:
             await read(model)
     assert failure.value.code == "model-interrupted"
@@ -158,7 +165,7 @@ async def test_a_body_that_breaks_its_own_form_is_told_at_once() -> None:
         await never.wait()
 
     never = asyncio.Event()
-    async with asyncio.timeout(10), peer(answer) as port, asking(port, Timeouts(5, 60, 60)) as model:
+    async with asyncio.timeout(30), peer(answer) as port, asking(port, Timeouts(5, 60, 60)) as model:
         with pytest.raises(ModelError) as failure:  # noqa: PT012
             async with aclosing(model.stream(PROMPT, PLAIN)) as stream:
                 async for _ in stream:
@@ -191,10 +198,10 @@ def test_a_block_of_the_loop_is_not_the_models_silence(run: Callable[[Coroutine[
     def block() -> None:
         blocked.set()
         sent.wait(5)
-        time.sleep(0.3)  # over the deadline
+        time.sleep(OVER_S)
 
     async def ask(port: int) -> None:
-        async with asking(port, Timeouts(5, 5, 0.2)) as model:
+        async with asking(port, Timeouts(5, 5, LIMIT_S)) as model:
             outputs = []
             async for output in model.stream(PROMPT, PLAIN):
                 outputs.append(output)
@@ -209,17 +216,17 @@ def test_a_block_of_the_loop_is_not_the_models_silence(run: Callable[[Coroutine[
 
 
 async def test_words_behind_the_finish_reason_are_waited_for_while_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "TAIL_S", 0.3)
+    monkeypatch.setattr(openai, "TAIL_S", LIMIT_S)
 
     async def answer(writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + word("a", "stop"))
-        for _ in range(6):
-            await asyncio.sleep(0.1)
+        for _ in range(4):
+            await asyncio.sleep(LIMIT_S / 3)
             writer.write(word("b"))
         writer.write(chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n")
 
     async with peer(answer) as port, asking(port, Timeouts(5, 5, 5)) as model:
-        assert said(await collect(model)) == "abbbbbb"
+        assert said(await collect(model)) == "abbbb"
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b" \n"])
@@ -231,3 +238,24 @@ async def test_a_whole_answer_is_known_behind_a_mark_or_white_space(mark: bytes)
 
     async with peer(answer) as port, asking(port, Timeouts(5, 5, 5)) as model:
         assert said(await collect(model)) == "whole"
+
+
+async def test_a_call_that_failed_leaves_nothing_for_the_garbage_collector() -> None:
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + word("one") + chunked(b"data: {\n\n") + b"0\r\n\r\n")
+
+    async def failure_of(model: OpenAIModel) -> weakref.ref[ModelError]:
+        try:
+            await collect(model)
+        except ModelError as error:
+            return weakref.ref(error)
+        raise AssertionError("it must fail")
+
+    async with peer(answer) as port, asking(port, Timeouts(5, 5, 5)) as model:
+        gc.disable()
+        try:
+            failure = await failure_of(model)
+            await asyncio.sleep(0)
+            assert failure() is None
+        finally:
+            gc.enable()
