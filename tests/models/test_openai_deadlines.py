@@ -8,15 +8,15 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager, suppress
 
 import pytest
 import uvloop
 from model_contract import PLAIN, PROMPT, collect, collect_until_failure, said
+from openai_models import openai_model
 
 from millstream.errors import ModelError
 from millstream.models import Finish, ModelOutput, openai
-from millstream.models.endpoint import openai_endpoint
 from millstream.models.openai import OpenAIModel
 from millstream.models.timeouts import Timeouts
 
@@ -35,14 +35,8 @@ def word(text: str, finish: str | None = None) -> bytes:
     return chunked(b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n")
 
 
-@asynccontextmanager
-async def asking(port: int, timeouts: Timeouts) -> AsyncIterator[OpenAIModel]:
-    endpoint = openai_endpoint(base_url=f"http://127.0.0.1:{port}/v1", key="k", organization=None)
-    model = OpenAIModel("raw", endpoint, timeouts=timeouts)
-    try:
-        yield model
-    finally:
-        await model.close()
+def asking(port: int, timeouts: Timeouts) -> AbstractAsyncContextManager[OpenAIModel]:
+    return openai_model(f"http://127.0.0.1:{port}/v1", timeouts=timeouts)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from model_contract import (
     merged,
     said,
 )
+from openai_models import KEY, openai_model
 
 from millstream.models import ChatModel, Finish, ModelOptions, Reasoning, Text, TokenUsage
 from millstream.models.endpoint import azure_endpoint, openai_endpoint
@@ -37,8 +38,6 @@ from millstream.models.openai import OpenAIModel, error_detail, retry_after_s
 from millstream.models.script import CountTokens, Delay, End, RateLimited, Refused, SayReasoning, SayText, Script, Stall
 from millstream.models.timeouts import Timeouts
 from millstream.testing import Dialect, ModelServer
-
-KEY = "not-shaped-like-a-key"
 
 
 @functools.cache
@@ -59,14 +58,10 @@ def certified() -> ssl.SSLContext:
     return context
 
 
-@asynccontextmanager
-async def asking(server: ModelServer, *, key: str = KEY, timeouts: Timeouts = PATIENT) -> AsyncIterator[OpenAIModel]:
-    endpoint = openai_endpoint(base_url=server.base_url, key=key, organization=None)
-    model = OpenAIModel("fox-1", endpoint, timeouts=timeouts)
-    try:
-        yield model
-    finally:
-        await model.close()
+def asking(
+    server: ModelServer, *, key: str = KEY, timeouts: Timeouts = PATIENT
+) -> AbstractAsyncContextManager[OpenAIModel]:
+    return openai_model(server.base_url, key=key, timeouts=timeouts)
 
 
 @asynccontextmanager
@@ -508,11 +503,9 @@ async def asking_raw(answer: bytes, *, close: bool = False) -> AsyncIterator[Ope
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    endpoint = openai_endpoint(base_url=f"http://127.0.0.1:{port}/v1", key=KEY, organization=None)
-    model = OpenAIModel("raw", endpoint, timeouts=SHORT)
     try:
-        yield model
+        async with openai_model(f"http://127.0.0.1:{port}/v1", timeouts=SHORT) as model:
+            yield model
     finally:
-        await model.close()
         hold.set()
         server.close()

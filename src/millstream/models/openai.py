@@ -23,6 +23,7 @@ from millstream.models.connections import Connector
 from millstream.models.decoding import ErrorDetail
 from millstream.models.endpoint import Endpoint
 from millstream.models.patience import Patience
+from millstream.models.sse import BOM
 from millstream.models.timeouts import Timeouts
 
 # After the finish reason: how long usage and a late filter verdict may take.
@@ -86,7 +87,7 @@ class OpenAIModel:
                     if data.isspace():
                         continue
                     # A server that ignores `stream: true` answers with JSON.
-                    is_json = data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"["))
+                    is_json = data.removeprefix(BOM).lstrip().startswith((b"{", b"["))
                     translator = (WholeTranslator if is_json else ChunkTranslator)(self._who)
                 outputs = translator.feed(data)
                 for output in outputs:

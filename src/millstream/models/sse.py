@@ -4,7 +4,7 @@ Format: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-a
 Only the `data` field is of interest here: event names, ids, retry and comments are passed over.
 """
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _LF = ord("\n")
 
 
@@ -81,11 +81,11 @@ class SSESplitter:
         chunk = b"".join((*self._pending, chunk))
         self._pending.clear()
         self.pending_bytes = 0
-        if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
+        if len(chunk) < len(BOM) and BOM.startswith(chunk):
             self._keep(chunk)
             return b""
         self._at_start = False
-        return chunk.removeprefix(_BOM)
+        return chunk.removeprefix(BOM)
 
 
 def _data(lines: list[bytes]) -> bytes:
