@@ -241,6 +241,7 @@ async def test_closing_a_source_whose_citation_is_gone_leads_to_the_question(
 async def test_a_comment_that_is_sent_leads_back_to_its_thumb(page: Page, stage: Stage) -> None:
     await answered(page, stage, "One")
     await press(page, "Bad answer")
+    await expect(page.get_by_label("What was wrong with it?")).to_be_focused()
     await page.keyboard.type("Wrong.")
     await page.keyboard.press("Tab")
     await page.keyboard.press("Tab")
