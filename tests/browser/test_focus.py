@@ -130,6 +130,7 @@ async def test_escape_stops_what_was_begun_by_any_button(page: Page, stage: Stag
     await press(page, "And in winter?")
     await expect_escape_stops(page, stage)
     await press(page, "Ask in other words", last=True)
+    await expect(page.get_by_role("textbox", name="Ask in other words")).to_be_focused()
     await page.keyboard.type(" Why?")
     await page.keyboard.press("Enter")
     await expect_escape_stops(page, stage)
