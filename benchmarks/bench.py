@@ -39,6 +39,7 @@ def main() -> None:
     one.add_argument("--tries", type=int, default=3, help="a round that is not clean is repeated")
     one = add("burst", "CPU per token when the model sends all at once", ["millstream", *PEERS, "sdk3-fastapi"])
     one.add_argument("--tokens", type=int, default=100)
+    one.add_argument("--streams", type=int, default=1, help="answers at the same time")
     one.add_argument("--answers", type=int, default=60)
     one.add_argument("--base", default="sdk3-fastapi", help="ratios are to this server")
     one.add_argument("--rounds", type=int, default=5)
@@ -88,7 +89,7 @@ def run(asked: argparse.Namespace, names: list[str], model: FakeModel) -> None:
             cost(names, model, load=asked.load or paced, rounds=asked.rounds, tries=asked.tries, base=asked.base,
                  measure="cost")  # fmt: skip
         case "burst":
-            load = BURST.format(tokens=asked.tokens, answers=asked.answers)
+            load = BURST.format(streams=asked.streams, tokens=asked.tokens, answers=asked.answers)
             cost(names, model, load=load, rounds=asked.rounds, tries=asked.tries, base=asked.base, measure="burst")
         case "first-token":
             first_token(names, model, rounds=asked.rounds)

@@ -11,7 +11,7 @@ from harness.server import Result, Server
 from harness.upstream import FakeModel
 
 PACED = "-c {streams} -n {streams} --tokens 100 --rate 50 --delay {delay} --timeout 40"
-BURST = "-c 1 -n {answers} --tokens {tokens} --rate 0 --delay 0 --timeout 60"
+BURST = "-c {streams} -n {answers} --tokens {tokens} --rate 0 --delay 0 --timeout 60"
 
 
 def cost(names: list[str], model: FakeModel, *, load: str, rounds: int, tries: int, base: str, measure: str) -> None:
@@ -34,7 +34,7 @@ def cost(names: list[str], model: FakeModel, *, load: str, rounds: int, tries: i
             for mine, its in zip(results[name], results.get(base, []), strict=False)
             if mine["clean"] and its["clean"] and its["us_per_token"] > 0
         ]
-        ratio = f"{statistics.median(ratios):6.2f} ({min(ratios):.2f}-{max(ratios):.2f})" if ratios else "-"
+        ratio = f"{statistics.median(ratios):6.3f} ({min(ratios):.3f}-{max(ratios):.3f})" if ratios else "-"
         firsts = statistics.median(result["ttft"]["p50"] for result in results[name])
         print(
             f"{name:17s} {median_of_clean(results[name], 'us_per_token'):8.2f}"

@@ -35,10 +35,19 @@ CREATE TABLE batches (
 );
 """
 
+# One index for runs in progress, whose end is NULL and which it has first, and for those to prune: each page that a
+# start or an end changes is written anew.
+SCHEMA_2 = """
+DROP INDEX runs_running;
+DROP INDEX runs_to_prune;
+CREATE INDEX runs_kept ON runs (ended) WHERE pruned = 0;
+"""
+
 _COLUMNS = (
     "run_id, owner, conversation_id, message_id, fingerprint, created, state, epoch, last_seq, durable_seq, ended, "
     "pruned"
 )
+_GET = f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?"
 
 
 def _record(row: Sequence[object]) -> RunRecord:
@@ -55,7 +64,7 @@ def _forget(connection: sqlite3.Connection, run_ids: Sequence[str]) -> None:
 
 
 class SqliteLog:
-    """Stands on a database whose migrations hold `SCHEMA`. `clock` gives seconds since the Unix epoch."""
+    """Stands on a database whose migrations hold `SCHEMA` and `SCHEMA_2`. `clock` gives seconds since the Unix epoch."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._database = database
@@ -63,20 +72,16 @@ class SqliteLog:
 
     def create(self, record: RunRecord, started: bytes) -> Awaitable[tuple[RunRecord, bool]]:
         def job(connection: sqlite3.Connection) -> tuple[RunRecord, bool]:
-            existing = connection.execute(
-                f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?",
-                (record.run_id,),
-            ).fetchone()
-            if existing is not None:
-                return _record(existing), False
-            connection.execute(
-                f"INSERT INTO runs ({_COLUMNS}, expires) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            inserted = connection.execute(
+                "INSERT INTO runs (run_id, owner, conversation_id, message_id, fingerprint, created, state, epoch,"
+                " last_seq, expires) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
                 (
                     record.run_id, record.owner, record.conversation_id, record.message_id, record.fingerprint,
-                    record.created, record.state, record.epoch, record.last_seq, record.durable_seq, record.ended,
-                    record.pruned, self._clock() + LEASE_EXPIRE_S,
+                    record.created, record.state, record.epoch, record.last_seq, self._clock() + LEASE_EXPIRE_S,
                 ),
             )  # fmt: skip
+            if inserted.rowcount == 0:
+                return _record(connection.execute(_GET, (record.run_id,)).fetchone()), False
             connection.execute("INSERT INTO batches VALUES (?, 1, 1, ?)", (record.run_id, started))
             return record, True
 
@@ -84,7 +89,7 @@ class SqliteLog:
 
     async def get(self, run_id: str) -> RunRecord | None:
         def job(connection: sqlite3.Connection) -> RunRecord | None:
-            row = connection.execute(f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+            row = connection.execute(_GET, (run_id,)).fetchone()
             return _record(row) if row else None
 
         return await self._database.read(job)
@@ -158,7 +163,7 @@ class SqliteLog:
     async def expired(self, *, everyone: bool = False) -> Sequence[RunRecord]:
         def job(connection: sqlite3.Connection) -> list[RunRecord]:
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM runs WHERE state = 'running' AND (? OR expires < ?)",
+                f"SELECT {_COLUMNS} FROM runs WHERE pruned = 0 AND ended IS NULL AND (? OR expires < ?)",
                 (everyone, self._clock()),
             )
             return [_record(row) for row in rows]
@@ -181,7 +186,7 @@ class SqliteLog:
             run_ids = [
                 row[0]
                 for row in connection.execute(
-                    "SELECT run_id FROM runs WHERE ended IS NOT NULL AND pruned = 0 AND ended < ? LIMIT 100",
+                    "SELECT run_id FROM runs WHERE pruned = 0 AND ended < ? LIMIT 100",
                     (ended_before,),
                 )
             ]

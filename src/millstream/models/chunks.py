@@ -88,7 +88,7 @@ class ChunkTranslator:
                     continue
                 chunk = found
             error = chunk.error
-            if error is None and not chunk.choices and chunk.usage is None:
+            if error is None and chunk.choices is None and chunk.usage is None:
                 error = bare_error(data)
             if error is not None:
                 failure = _stream_error(self._who, error, after_first_delta=self.started or bool(texts or outputs))

@@ -83,10 +83,8 @@ class Body(StreamReader):
                 self._waiter = None
         if self._buffer_offset:  # after a `read` that left a part of a chunk
             return self._read_nowait(-1)
-        data = buffer.popleft() if buffer else b""
-        if buffer:
-            data += b"".join(buffer)
-            buffer.clear()
+        data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
+        buffer.clear()
         self._size = 0
         if self._protocol._reading_paused:
             self._protocol.resume_reading()

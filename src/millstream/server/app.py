@@ -52,7 +52,11 @@ from millstream.server.settings import Settings, load_settings, provider_environ
 from millstream.starting import Registered
 from millstream.supervisor import Supervisor
 
-MIGRATIONS = (logs_sqlite.SCHEMA + conversations_schema.SCHEMA, conversations_schema.SCHEMA_2)
+MIGRATIONS = (
+    logs_sqlite.SCHEMA + conversations_schema.SCHEMA,
+    conversations_schema.SCHEMA_2,
+    logs_sqlite.SCHEMA_2,
+)
 
 logger = logging.getLogger("millstream")
 
