@@ -64,7 +64,10 @@ def _forget(connection: sqlite3.Connection, run_ids: Sequence[str]) -> None:
 
 
 class SqliteLog:
-    """Stands on a database whose migrations hold `SCHEMA` and `SCHEMA_2`. `clock` gives seconds since the Unix epoch."""
+    """Stands on a database whose migrations hold `SCHEMA` and `SCHEMA_2`.
+
+    `clock` gives seconds since the Unix epoch.
+    """
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._database = database
