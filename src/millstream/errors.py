@@ -5,6 +5,7 @@
     ├── Forbidden             403   this caller may not do that
     ├── NotFound              404   no such run, conversation, document or answer (or it is somebody else's)
     ├── Conflict              409   the id is taken by another request, or the cursor is ahead of the log
+    │   ├── RunExists               …choose another id
     │   └── CursorAhead             …start again from the snapshot
     ├── Gone                  410   the events have passed their retention; the snapshot still works
     ├── TooLarge              413   a stated limit was exceeded
@@ -49,6 +50,13 @@ class NotFound(MillstreamError):
 class Conflict(MillstreamError):
     status = 409
     code = "conflict"
+
+
+class RunExists(Conflict):
+    code = "run-exists"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"The run id {run_id} belongs to another request; choose a new one.")
 
 
 class CursorAhead(Conflict):

@@ -10,7 +10,7 @@ import msgspec
 
 from millstream.answers.adapt import Answer
 from millstream.conversations import ConversationHead, Conversations
-from millstream.errors import Conflict, InputError, Unavailable
+from millstream.errors import InputError, RunExists, Unavailable
 from millstream.events import RunStarted, encode
 from millstream.history import History
 from millstream.ids import new_id
@@ -84,7 +84,7 @@ class Starter:
                 if existing is not None:
                     _same(existing, owner, request.fingerprint())
                     if existing.pruned and await self._conversations.message_of_run(run_id) is None:
-                        raise _taken(run_id)  # by a conversation that was deleted
+                        raise RunExists(run_id)  # by a conversation that was deleted
                     self._let_in(run_id)
                     return run_id, False
             registered = self._admit(request)
@@ -206,8 +206,4 @@ class Starter:
 
 def _same(record: RunRecord, owner: str, fingerprint: str) -> None:
     if record.owner != owner or record.fingerprint != fingerprint:
-        raise _taken(record.run_id)
-
-
-def _taken(run_id: str) -> Conflict:
-    return Conflict(f"The run id {run_id} belongs to another request; choose a new one.", code="run-exists")
+        raise RunExists(record.run_id)

@@ -189,6 +189,26 @@ def test_an_error_in_another_servers_shape_is_a_failure(error: object) -> None:
     assert "too long" in failure.message
 
 
+@pytest.mark.parametrize(
+    "body", [b"Service ok", b"upstream error\n\n", b"id7\r\n\r\nnothing here", b": ping\n\nService ok"]
+)
+def test_text_that_is_no_stream_of_events_is_malformed(body: bytes) -> None:
+    outputs, failure = translate(body)
+    assert outputs == []
+    assert failure is not None
+    assert (failure.code, failure.retryable) == ("model-malformed", False)
+    assert "no stream of events" in failure.message
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b": ping\n\n", b"event: start\nid: 4\n\nretry: 5\n\n", b"data", delta(content="A") + b"dat"]
+)
+def test_a_stream_that_ends_early_broke_off(body: bytes) -> None:
+    _, failure = translate(body)
+    assert failure is not None
+    assert failure.code in ("model-unavailable", "model-interrupted")
+
+
 def test_what_is_said_beside_the_answer_is_no_error() -> None:
     beside: list[object] = [
         {"object": "chat.completion.chunk", "choices": [], "detail": "queued"},

@@ -20,7 +20,7 @@ from millstream.conversations import (
 )
 from millstream.conversations.match import match_in, match_in_answer
 from millstream.database import Database
-from millstream.errors import Conflict
+from millstream.errors import RunExists
 from millstream.snapshot import Snapshot
 
 _MESSAGE = "message_id, conversation_id, owner, role, created, parent_id, content, run_id, snapshot, feedback"
@@ -68,7 +68,7 @@ class SqliteConversations:
             for message in messages
         ]
         said = [(each.message_id, text_of(each.content)) for each in messages if each.content is not None]
-        run_id = messages[-1].run_id
+        run_id = messages[-1].run_id or ""
 
         def job(connection: sqlite3.Connection) -> None:
             known = connection.execute(
@@ -76,9 +76,7 @@ class SqliteConversations:
             ).fetchone()
             if known is not None:
                 if known[0] is not None:
-                    raise Conflict(
-                        f"The run id {run_id} belongs to another request; choose a new one.", code="run-exists"
-                    )
+                    raise RunExists(run_id)
                 return
             is_new = not connection.execute(
                 "UPDATE conversations SET updated = ?, chosen_id = NULL WHERE conversation_id = ?",

@@ -34,6 +34,7 @@ class ChunkTranslator:
         self.finish_reason: FinishReason | None = None
         self.started = False
         self._who = who
+        self._heard = False
         self._usage: Usage | None = None
         self._events = SSESplitter()
         self._think: ThinkSplitter | None = ThinkSplitter()
@@ -61,6 +62,9 @@ class ChunkTranslator:
         if self.failure is not None:
             return outputs
         if self.finish_reason is None:
+            if self._events.is_foreign and not self._heard and not reason:
+                self.failure = failures.malformed(self._who, "text that is no stream of events")
+                return outputs
             if not self.done:
                 self.failure = failures.interrupted(self._who, after_first_delta=self.started, reason=reason)
                 return outputs
@@ -74,6 +78,7 @@ class ChunkTranslator:
         """`complete` is false for an event whose blank line never came: it may have been cut anywhere."""
         outputs: list[ModelOutput] = []
         texts: list[str] = []
+        self._heard = self._heard or bool(events)
         for data in events:
             try:
                 chunk = decode(data)

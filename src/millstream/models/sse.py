@@ -4,20 +4,25 @@ Format: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-a
 Only the `data` field is of interest here: event names, ids, retry and comments are passed over.
 """
 
+import re
+
 BOM = b"\xef\xbb\xbf"
 _LF = ord("\n")
+_FIELD = re.compile(rb"(?:data|event|id|retry)?:|(?:data|event|id|retry)?$")
 
 
 class SSESplitter:
     """Cuts a byte stream, however it is chunked, into the data of its events.
 
-    Lines end in LF, CRLF or CR. Events without data are passed over, as the standard says.
+    Lines end in LF, CRLF or CR. Events without data are passed over, as the standard says, and so are lines that are
+    no field of an event: `is_foreign` when there was one.
     """
 
     def __init__(self) -> None:
         # The start of an event whose blank line has not come yet, and its size in bytes.
         self._pending: list[bytes] = []
         self.pending_bytes = 0
+        self.is_foreign = False
         self._at_start = True
         self._after_cr = False
         self._between_events = False
@@ -63,12 +68,12 @@ class SSESplitter:
         events = chunk[6:end].split(b"\n\ndata: ")
         # Else every event is one line of data, as models send it, and nothing was looked at one by one.
         if not chunk.startswith(b"data: ") or b"".join(events).find(b"\n") >= 0:
-            events = [_data(block.split(b"\n")) for block in chunk[:end].split(b"\n\n")]
+            events = [self._data(block.split(b"\n")) for block in chunk[:end].split(b"\n\n")]
         return [data for data in events if data] if b"" in events else events
 
     def flush(self) -> list[bytes]:
         """The data of a last event whose blank line never came. The splitter is not fed afterwards."""
-        data = _data(b"".join(self._pending).split(b"\n"))
+        data = self._data(b"".join(self._pending).split(b"\n"))
         self._pending.clear()
         return [data] if data else []
 
@@ -87,12 +92,13 @@ class SSESplitter:
         self._at_start = False
         return chunk.removeprefix(BOM)
 
-
-def _data(lines: list[bytes]) -> bytes:
-    data = []
-    for line in lines:
-        if line.startswith(b"data:"):
-            data.append(line[5:].removeprefix(b" "))
-        elif line == b"data":
-            data.append(b"")
-    return b"\n".join(data)
+    def _data(self, lines: list[bytes]) -> bytes:
+        data = []
+        for line in lines:
+            if line.startswith(b"data:"):
+                data.append(line[5:].removeprefix(b" "))
+            elif line == b"data":
+                data.append(b"")
+            elif not _FIELD.match(line):
+                self.is_foreign = True
+        return b"\n".join(data)
