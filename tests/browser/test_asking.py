@@ -111,11 +111,14 @@ async def test_streaming_can_be_switched_off_and_stays_off(page: Page, stage: St
 
 async def test_a_refused_question_comes_back_to_where_it_was_typed(visit: Watched, page: Page) -> None:
     visit.expected = ("400 (Bad Request)",)
+    steps = await page.evaluate("history.length")
     await page.get_by_label("Your question").fill("x" * 100_001)
     await page.keyboard.press("Enter")
     await expect(page.locator(".problem")).to_be_visible()
     await expect(page.get_by_label("Your question")).to_have_value("x" * 100_001)
     await expect(page.get_by_role("article")).to_have_count(0)
+    assert await page.evaluate("history.length") == steps
+    assert "#" not in page.url
 
 
 async def test_conversations_are_listed_opened_renamed_and_deleted(page: Page, stage: Stage) -> None:

@@ -190,11 +190,11 @@ export class MillstreamChat extends HTMLElement implements MillstreamChatElement
     if (!isRunPlace(place)) this.tell("millstream-conversation", { conversationId: place });
     if (!this.isPage) return;
     const hash = place === null ? "" : `#${place}`;
-    if (location.hash === hash) return;
-    const address = hash || location.pathname + location.search;
-    // A run's place is only that of a conversation until it has a name.
-    if (isRunPlace(location.hash.slice(1))) history.replaceState(null, "", address);
-    else history.pushState(null, "", address);
+    const empty = location.pathname + location.search;
+    // A run's place is only that of a conversation until it has a name: it is no step to go back to, the empty page is.
+    if (isRunPlace(place)) history.replaceState(null, "", hash);
+    else if (isRunPlace(placeOfAddress())) history.replaceState(null, "", empty);
+    if (location.hash !== hash) history.pushState(null, "", hash || empty);
   }
 
   private tell(name: string, detail: object): void {
