@@ -63,11 +63,16 @@ def main() -> None:
     one = measures.add_parser("rag-turn", help="first step, first source, first word of an answer over documents")
     one.add_argument("documents", type=Path, nargs="?", default=Path(__file__).resolve().parent.parent / "docs")
     one.add_argument("--rounds", type=int, default=20)
-    one.add_argument("--question", default="And who pays for it?")
+    one.add_argument("--question", default="And when it is lost?")
+    one.add_argument(
+        "--rewritten",
+        default="What becomes of an answer when the connection is lost?",
+        help="what the model makes of it: a search that finds something in the documents",
+    )
 
     asked = parser.parse_args()
     if asked.measure == "rag-turn":
-        rag_turn(asked.documents, rounds=asked.rounds, question=asked.question)
+        rag_turn(asked.documents, rounds=asked.rounds, question=asked.question, rewritten=asked.rewritten)
         return
     names = asked.targets or asked.default_targets
     for name in names:

@@ -45,6 +45,9 @@ class Given:
     def __init__(self) -> None:
         self.vectors: dict[str, NDArray[np.float32]] = {}
 
+    async def load(self) -> None:
+        pass
+
     async def embed(self, texts: Sequence[str]) -> Vectors:
         raise NotImplementedError("vectors are written into the index directly")
 

@@ -25,12 +25,13 @@ FOLLOWED_UP = [
 ]
 
 
-def rag_turn(documents: Path, *, rounds: int, question: str) -> None:
+def rag_turn(documents: Path, *, rounds: int, question: str, rewritten: str) -> None:
     """Prints milliseconds: p50 and the worst of `rounds` turns."""
     folder = Path(tempfile.mkdtemp(prefix="bench-rag-"))
     subprocess.run([MILLSTREAM, "sync", documents.resolve(), "--data", folder / "data"], check=True, cwd=folder)
     port = free_port(37300)
-    environment = {**os.environ, "MILLSTREAM_MODEL": f"scripted/{_script(folder, rounds)}", "HOME": str(folder)}
+    script = _script(folder, rounds, rewritten)
+    environment = {**os.environ, "MILLSTREAM_MODEL": f"scripted/{script}", "HOME": str(folder)}
     server = spawn(
         [str(MILLSTREAM), "serve", "--port", str(port), "--data", str(folder / "data")],
         SERVER_CORE, env=environment, cwd=folder, stdout=subprocess.DEVNULL,
@@ -50,12 +51,12 @@ def rag_turn(documents: Path, *, rounds: int, question: str) -> None:
         print(f"{title:50s} p50 {statistics.median(values):6.1f} ms, worst {quantile(values, 1.0):6.1f} ms")
 
 
-def _script(folder: Path, rounds: int) -> Path:
+def _script(folder: Path, rounds: int, rewritten: str) -> Path:
     def call(delay_ms: int, text: str) -> dict[str, object]:
         return {"steps": [{"type": "delay", "seconds": delay_ms / 1000}, {"type": "text", "text": text}]}
 
     turn = [
-        call(REWRITE_MS, "what employees get for their health and how it is paid"),
+        call(REWRITE_MS, rewritten),
         call(FIRST_TOKEN_MS, "The plan covers it [1]. There is more to say about it [2]."),
         call(0, '["What else?"]'),
     ]
@@ -100,6 +101,8 @@ def _turn(port: int, question: str) -> dict[str, float]:
         else:
             seen.setdefault(kind, now)
     connection.close()
+    if "source" not in seen:
+        raise SystemExit("nothing is found in the documents: give --rewritten, a search that finds something")
     return {
         "step": seen["step"],
         "source": seen["source"] - seen["step search"],

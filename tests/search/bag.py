@@ -1,5 +1,6 @@
 """An embedder for tests: a text's meaning is its words, stemmed, each in a dimension of its own (by a hash)."""
 
+import asyncio
 import re
 from collections.abc import Sequence
 from zlib import crc32
@@ -13,7 +14,10 @@ DIMENSIONS = 2048
 
 
 class Bag:
-    """Counts what it is asked. `name` and `dimensions` make it a different model."""
+    """Counts what it is asked, and how much that was when it was told to `load`.
+
+    `name` and `dimensions` make it a different model.
+    """
 
     weight, floor = 1.0, 0.3
 
@@ -22,6 +26,10 @@ class Bag:
         self._dimensions = dimensions
         self.texts: list[str] = []
         self.questions: list[str] = []
+        self.loads: asyncio.Queue[int] = asyncio.Queue()
+
+    async def load(self) -> None:
+        self.loads.put_nowait(len(self.texts))
 
     async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self.texts += texts

@@ -223,6 +223,30 @@ async def test_vectors_follow_whatever_another_connection_adds(index: SqliteInde
     await asyncio.wait([following])
 
 
+async def test_what_the_first_question_needs_is_loaded_before_it_comes(index: SqliteIndex) -> None:
+    put(index, "a", 2)
+    await Backfill(index.path, Bag()).run()
+    embedder = Bag()
+    following = asyncio.create_task(Backfill(index.path, embedder).follow())
+    async with asyncio.timeout(10):
+        assert await embedder.loads.get() == 0  # no vector is missing
+    following.cancel()
+    await asyncio.wait([following])
+
+
+async def test_nothing_is_loaded_where_there_is_nothing_to_search(index: SqliteIndex) -> None:
+    embedder = Bag()
+    shown: asyncio.Queue[Embedding] = asyncio.Queue()
+    following = asyncio.create_task(Backfill(index.path, embedder, shown.put_nowait, look_every_s=0.01).follow())
+    async with asyncio.timeout(10):
+        while (await shown.get()).state != "ready":
+            """Not yet."""
+        await asyncio.to_thread(put, index, "a", 2)
+        assert await embedder.loads.get() == 2
+    following.cancel()
+    await asyncio.wait([following])
+
+
 async def test_a_failure_is_shown_and_tried_again(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("millstream.search.backfill.TRY_AGAIN_S", 0.01)
     put(index, "a", 1)

@@ -119,8 +119,11 @@ class Backfill:
         return await asyncio.get_running_loop().run_in_executor(self._thread, job, *arguments)
 
     async def _run_and_tell(self) -> None:
+        assert self._embedder is not None
         try:
             await self.run()
+            if self.progress.total > 0:
+                await self._embedder.load()
         except (MillstreamError, sqlite3.OperationalError) as error:
             reason = error.message if isinstance(error, MillstreamError) else f"index.db cannot be written: {error}"
             if reason != self.progress.error:

@@ -21,6 +21,10 @@ class Embedder(Protocol):
     weight: float
     floor: float
 
+    async def load(self) -> None:
+        """Does ahead of the first question what it would wait for. Raises ConfigurationError."""
+        ...
+
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Vectors of passages, for the index. It may take long and gives way to whatever else the process does.
 

@@ -77,6 +77,9 @@ class EndpointEmbedder:
         self._requests = asyncio.Semaphore(REQUESTS)
         self._told = ""  # why passages wait for their vectors
 
+    async def load(self) -> None:
+        """There is nothing to load."""
+
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.embed`."""
         if not texts:

@@ -38,7 +38,7 @@ TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f41157
 
 
 class MiniLM:
-    """An `Embedder`. The model is loaded when first used (0.5 s, 160 MB).
+    """An `Embedder`. The model is loaded by `load`, or when first used (0.5 s, 160 MB).
 
     Passages are embedded by all cores at low priority, or where threads have no priority of their own, by all but one;
     a question by a thread of its own.
@@ -55,6 +55,10 @@ class MiniLM:
         self._asking = ThreadPoolExecutor(1, "millstream-embed-query")
         self._loading = threading.Lock()
         self._model: _Model | None = None
+
+    async def load(self) -> None:
+        """See `Embedder.load`."""
+        await asyncio.get_running_loop().run_in_executor(self._workers, self._loaded)
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.embed`. Raises ConfigurationError when the model's file is missing or not the expected one."""
