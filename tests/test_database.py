@@ -210,7 +210,7 @@ async def test_a_file_of_a_newer_version_is_refused_with_a_way_on(tmp_path: Path
 
 async def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     await Database(tmp_path / "a.db", (NOTES,)).close()
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(Unavailable, match="notes already exists"):
         Database(tmp_path / "a.db", (NOTES, "CREATE TABLE more (x); CREATE TABLE notes (x);"))
     database = Database(tmp_path / "a.db", (NOTES, "CREATE TABLE more (x);"))
     await database.close()
@@ -232,17 +232,28 @@ asyncio.run(Database(Path(sys.argv[1]), tuple(sys.argv[2:])).close())
 """
 
 
-def test_a_file_that_cannot_be_written_is_refused_with_a_way_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("migrations", [(NOTES,), (NOTES, "CREATE TABLE more (x);")], ids=["up to date", "older"])
+async def test_a_file_that_cannot_be_written_is_refused_with_a_way_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrations: tuple[str, ...]
 ) -> None:
     def read_only(path: Path) -> sqlite3.Connection:  # root may write whatever its permissions are
-        connection = connect(path)
-        connection.execute("PRAGMA query_only=ON")
-        return connection
+        return sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
 
+    await Database(tmp_path / "a.db", (NOTES,)).close()
     monkeypatch.setattr(database, "connect", read_only)
     with pytest.raises(ConfigurationError, match=r"a\.db cannot be written.*MILLSTREAM_DATA"):
-        Database(tmp_path / "a.db", ())
+        Database(tmp_path / "a.db", migrations)
+
+
+async def test_a_file_that_another_process_keeps_locked_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await Database(tmp_path / "a.db", (NOTES,)).close()
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 10)
+    with contextlib.closing(connect(tmp_path / "a.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match=r"a\.db cannot be written: database is locked"):
+            Database(tmp_path / "a.db", (NOTES, "CREATE TABLE more (x);"))
 
 
 def test_processes_that_open_a_new_file_at_once_migrate_it_once(tmp_path: Path) -> None:

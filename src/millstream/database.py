@@ -91,12 +91,13 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def check_writable(connection: sqlite3.Connection, name: str) -> None:
-    """SQLite opens a file that it may not write for reading, and says so only later.
+    """SQLite opens a file that it may not write for reading, and says so only at the first write: not at its BEGIN.
 
-    Raises ConfigurationError. Another process that is writing is waited for.
+    Raises ConfigurationError, or sqlite3.OperationalError where the disk is full or another process keeps the lock.
     """
     try:
         connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA user_version={_schema_version(connection)}")
     except sqlite3.OperationalError as error:
         if "readonly" not in str(error):
             raise
@@ -104,14 +105,16 @@ def check_writable(connection: sqlite3.Connection, name: str) -> None:
             f"{name} cannot be written. It may belong to another user, as after a start as root: change its owner, or "
             "choose another folder with MILLSTREAM_DATA."
         ) from error
-    connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def migrate(connection: sqlite3.Connection, name: str, migrations: Sequence[str]) -> None:
     """Creates the tables of the file called `name` or brings them up to date, all or nothing.
 
     `migrations[i]` is the script that takes the schema from version i to i + 1; they only ever grow.
-    Raises ConfigurationError when the file was made by a newer version.
+    Raises ConfigurationError when the file was made by a newer version, or cannot be written.
     """
     version = _schema_version(connection)
     if version > len(migrations):
@@ -121,6 +124,7 @@ def migrate(connection: sqlite3.Connection, name: str, migrations: Sequence[str]
         )
     if version == len(migrations):
         return
+    check_writable(connection, name)
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Read again behind the lock: another process may have opened the same new file and migrated it meanwhile.
@@ -150,7 +154,10 @@ def _statements(script: str) -> Iterator[str]:
 
 
 class Database:
-    """The file at `path`, with the schema that `migrations` make, see `migrate`."""
+    """The file at `path`, with the schema that `migrations` make, see `migrate`.
+
+    Raises Unavailable when another process holds the lock for too long.
+    """
 
     def __init__(self, path: Path, migrations: Sequence[str]) -> None:
         self.path = path
@@ -164,9 +171,10 @@ class Database:
         try:
             migrate(connection, path.name, migrations)
             check_writable(connection, path.name)
-        except BaseException:
+        except BaseException as error:
             connection.close()
-            raise
+            refusal = self._refusal(error)
+            raise refusal from refusal.__cause__
         self._thread = threading.Thread(
             target=self._write_loop, args=(connection,), name="millstream-db-write", daemon=True
         )

@@ -190,7 +190,14 @@ def test_an_error_in_another_servers_shape_is_a_failure(error: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"Service ok", b"upstream error\n\n", b"id7\r\n\r\nnothing here", b": ping\n\nService ok"]
+    "body",
+    [
+        b"Service ok",
+        b"upstream error\n\n",
+        b"id7\r\n\r\nnothing here",
+        b": ping\n\nService ok",
+        b"Service is down\n\ndata: [DONE]\n\n",
+    ],
 )
 def test_text_that_is_no_stream_of_events_is_malformed(body: bytes) -> None:
     outputs, failure = translate(body)
@@ -207,6 +214,32 @@ def test_a_stream_that_ends_early_broke_off(body: bytes) -> None:
     _, failure = translate(body)
     assert failure is not None
     assert failure.code in ("model-unavailable", "model-interrupted")
+
+
+def test_a_good_stream_that_is_cut_anywhere_is_no_foreign_text() -> None:
+    stream = b"\xef\xbb\xbfevent: start\nid: 4\n: ping\nretry: 5\n\n" + delta(role="assistant") + delta(content="Yes")
+    for cut in range(len(stream) + 1):
+        for reads in ([stream[:cut]], [stream[n : n + 1] for n in range(cut)]):
+            _, failure = translate(*reads)
+            assert failure is not None
+            assert failure.code in ("model-unavailable", "model-interrupted"), stream[:cut]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"choices": [], "object": "error", "message": "overloaded", "code": 503},
+        {"choices": [], "type": "error", "message": "overloaded"},
+        {"choices": [], "detail": "overloaded"},
+        {"choices": [], "error": {"message": "overloaded"}},
+    ],
+)
+@pytest.mark.parametrize("rest", [b"", DONE])
+def test_an_error_beside_no_choices_is_an_error(error: dict[str, object], rest: bytes) -> None:
+    outputs, failure = translate(frame(error) + rest)
+    assert outputs == []
+    assert failure is not None
+    assert "overloaded" in failure.message
 
 
 def test_what_is_said_beside_the_answer_is_no_error() -> None:

@@ -262,6 +262,29 @@ async def test_a_failure_is_shown_and_tried_again(index: SqliteIndex, monkeypatc
     await asyncio.wait([following])
 
 
+async def test_documents_get_their_vectors_though_the_model_could_not_be_loaded(
+    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unloadable(Bag):
+        async def load(self) -> None:
+            raise MemoryError("bad allocation")
+
+    monkeypatch.setattr("millstream.search.backfill.TRY_AGAIN_S", 0.01)
+    put(index, "a", 1)
+    shown: asyncio.Queue[Embedding] = asyncio.Queue()
+    following = asyncio.create_task(Backfill(index.path, Unloadable(), shown.put_nowait, look_every_s=0.01).follow())
+    async with asyncio.timeout(10):
+        for total in (1, 3):
+            while (seen := await shown.get()).state != "failed" or seen.total != total:
+                """Not yet."""
+            assert (seen.done, seen.error) == (total, "MemoryError: bad allocation")
+            await asyncio.to_thread(put, index, "b", 2)
+    following.cancel()
+    await asyncio.wait([following])
+    assert caplog.messages == ["documents are found by their words alone: MemoryError: bad allocation"]
+    assert "Traceback" in caplog.text
+
+
 async def test_without_an_embedder_nothing_is_done(tmp_path: Path) -> None:
     assert (await Backfill(tmp_path / "index.db", None).run()).state == "off"
 

@@ -82,6 +82,35 @@ async def test_a_file_that_is_not_the_expected_one_is_not_loaded(
     await embedder.close()
 
 
+async def test_a_model_that_cannot_be_loaded_is_a_matter_of_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise MemoryError("bad allocation")
+
+    monkeypatch.setattr(minilm, "_load_session", fail)
+    embedder = MiniLM()
+    with pytest.raises(ConfigurationError, match=r"cannot be loaded: MemoryError: bad allocation.*MILLSTREAM_EMBEDDER"):
+        await embedder.load()
+    monkeypatch.undo()
+    await embedder.load()
+    await embedder.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system lowers the priority of a thread")
+async def test_the_model_is_loaded_at_the_priority_of_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    def note() -> None:
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        raise ConfigurationError("seen")
+
+    seen: list[int] = []
+    monkeypatch.setattr(minilm, "_Model", note)
+    embedder = MiniLM()
+    for call in (embedder.load(), embedder.embed(["A passage."]), embedder.embed_query("A question?")):
+        with pytest.raises(ConfigurationError, match="seen"):
+            await call
+    assert seen == [os.getpriority(os.PRIO_PROCESS, 0)] * 3
+    await embedder.close()
+
+
 async def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minilm, "MODEL_PACKAGE", "there_is_no_such_package")
     embedder = MiniLM()

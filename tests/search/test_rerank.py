@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bag import Bag
+from numpy.typing import NDArray
 from onnx_file import mean_of_token_ids
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from millstream.documents import Document
 from millstream.documents.split import split
-from millstream.errors import ConfigurationError, ModelError
+from millstream.errors import ConfigurationError, MillstreamError, ModelError
+from millstream.search.backfill import Backfill
 from millstream.search.rerank import CrossEncoder
 from millstream.search.sqlite import SqliteIndex
 
@@ -59,13 +62,29 @@ class Broken:
         """Nothing to release."""
 
 
-async def test_a_search_goes_on_without_a_reranker_or_embedder_that_fails(tmp_path: Path) -> None:
-    index = SqliteIndex(tmp_path / "index.db", Bag(), Broken())
+@pytest.mark.parametrize(
+    "error",
+    [ModelError("it is down", code="model-unavailable", retryable=True), ConfigurationError("it cannot be loaded")],
+    ids=["down", "cannot be loaded"],
+)
+async def test_a_search_goes_on_without_a_reranker_and_an_embedder_that_fail(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, error: MillstreamError
+) -> None:
+    class Failing(Bag):
+        async def embed_query(self, text: str) -> NDArray[np.float32]:
+            raise error
+
+    index = SqliteIndex(tmp_path / "index.db", Failing(), Broken())
     with index.writer() as writer:
         document = Document("oak", "An oak.")
         writer.replace(OWNER, "/oak", "oak", "1", document, split(document))
+    await Backfill(index.path, index.embedder).run()
     (found,) = await index.search("oak", owner=OWNER)
     assert found.reranked is None
+    assert caplog.messages == [
+        f"searching by words alone: {error.message}",
+        "searching without the reranker: it is down",
+    ]
     await index.close()
 
 

@@ -118,7 +118,7 @@ async def test_the_write_lock_is_never_held_for_long(tmp_path: Path, monkeypatch
         # The thread's own time: what other processes take of the machine does not count.
         if statement.startswith("BEGIN"):
             begun.append(time.thread_time())
-        elif statement == "COMMIT":
+        elif statement in ("COMMIT", "ROLLBACK"):
             ended.append(time.thread_time())
 
     def connect_and_note(path: Path) -> sqlite3.Connection:

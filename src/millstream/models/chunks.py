@@ -16,6 +16,8 @@ from millstream.models.think import ThinkSplitter
 MAX_CHUNK_BYTES = 4 * 1024 * 1024
 MAX_WHOLE_BYTES = 16 * 1024 * 1024
 
+DONE = b"[DONE]"
+
 _FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
 
 
@@ -78,12 +80,12 @@ class ChunkTranslator:
         """`complete` is false for an event whose blank line never came: it may have been cut anywhere."""
         outputs: list[ModelOutput] = []
         texts: list[str] = []
-        self._heard = self._heard or bool(events)
+        self._heard = self._heard or (bool(events) and events[0].strip() != DONE)
         for data in events:
             try:
                 chunk = decode(data)
             except UNREADABLE:
-                if data.strip() == b"[DONE]":
+                if data.strip() == DONE:
                     self.done = True
                     break
                 if (found := decode_leniently(data)) is None:
@@ -93,7 +95,7 @@ class ChunkTranslator:
                     continue
                 chunk = found
             error = chunk.error
-            if error is None and chunk.choices is None and chunk.usage is None:
+            if error is None and not chunk.choices and chunk.usage is None:
                 error = bare_error(data)
             if error is not None:
                 failure = _stream_error(self._who, error, after_first_delta=self.started or bool(texts or outputs))

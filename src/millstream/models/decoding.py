@@ -94,6 +94,8 @@ def _holds_other_words(choice: object) -> bool:
 
 def bare_error(data: bytes) -> ErrorDetail | None:
     """The error that a chunk without choices is, where a server does not say `error` (vLLM's, FastAPI's `detail`)."""
+    if b'"error"' not in data and b'"detail"' not in data:
+        return None
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):

@@ -8,6 +8,7 @@ import re
 
 BOM = b"\xef\xbb\xbf"
 _LF = ord("\n")
+_NAMES = (b"data", b"event", b"id", b"retry")
 _FIELD = re.compile(rb"(?:data|event|id|retry)?:|(?:data|event|id|retry)?$")
 
 
@@ -73,8 +74,12 @@ class SSESplitter:
 
     def flush(self) -> list[bytes]:
         """The data of a last event whose blank line never came. The splitter is not fed afterwards."""
-        data = self._data(b"".join(self._pending).split(b"\n"))
+        lines = b"".join(self._pending).split(b"\n")
         self._pending.clear()
+        # What was cut in the first bytes, or in the name of a field, was going to be none that is known otherwise.
+        if self._at_start or any(name.startswith(lines[-1]) for name in _NAMES):
+            lines.pop()
+        data = self._data(lines)
         return [data] if data else []
 
     def _keep(self, piece: bytes) -> None:

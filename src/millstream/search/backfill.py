@@ -75,6 +75,7 @@ class Backfill:
         self._embedder = embedder
         self._on_progress = on_progress
         self._look_every_s = look_every_s
+        self._told: str | None = None  # the failure that was logged last
         # One thread for all of it: a connection is never closed while a cancelled call still uses it.
         self._thread = ThreadPoolExecutor(1, "millstream-backfill")
         self.progress = Embedding("off") if embedder is None else Embedding("ready", embedder.name)
@@ -120,15 +121,20 @@ class Backfill:
 
     async def _run_and_tell(self) -> None:
         assert self._embedder is not None
+        found = "new documents are found"
         try:
             await self.run()
+            found = "documents are found"
             if self.progress.total > 0:
                 await self._embedder.load()
-        except (MillstreamError, sqlite3.OperationalError) as error:
-            reason = error.message if isinstance(error, MillstreamError) else f"index.db cannot be written: {error}"
-            if reason != self.progress.error:
-                logger.error("new documents are found by their words alone: %s", reason)
+        except Exception as error:
+            reason, expected = _reason(error)
+            if reason != self._told:
+                logger.error("%s by their words alone: %s", found, reason, exc_info=None if expected else error)
+            self._told = reason
             self._show(msgspec.structs.replace(self.progress, state="failed", error=reason))
+        else:
+            self._told = None
 
     async def _embed(self, work: "_Work", embedder: Embedder) -> None:
         began, made = time.monotonic(), 0
@@ -238,6 +244,15 @@ class _Work:
             assert cursor.lastrowid is not None
             return cursor.lastrowid
         return int(row[0])
+
+
+def _reason(error: Exception) -> tuple[str, bool]:
+    """What failed, in words, and whether that was to be expected."""
+    if isinstance(error, MillstreamError):
+        return error.message, True
+    if isinstance(error, sqlite3.OperationalError):
+        return f"index.db cannot be written: {error}", True
+    return f"{type(error).__name__}: {error}", False
 
 
 def _data_version(connection: sqlite3.Connection) -> int:

@@ -160,7 +160,7 @@ class SqliteIndex:
             return None
         try:
             vector = await self._questions.vector(query)
-        except ModelError as error:
+        except (ModelError, ConfigurationError) as error:
             logger.warning("searching by words alone: %s", error.message)
             return None
         dimensions = self._vectors.dimensions

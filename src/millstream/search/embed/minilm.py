@@ -41,7 +41,7 @@ class MiniLM:
     """An `Embedder`. The model is loaded by `load`, or when first used (0.5 s, 160 MB).
 
     Passages are embedded by all cores at low priority, or where threads have no priority of their own, by all but one;
-    a question by a thread of its own.
+    a question by a thread of its own, which loads the model too: at low priority, a question would wait for that.
     """
 
     name = "minilm"
@@ -53,19 +53,18 @@ class MiniLM:
         self._threads = threads or (cores if _GIVES_WAY else max(1, cores - 1))
         self._workers = ThreadPoolExecutor(self._threads, "millstream-embed", initializer=_give_way)
         self._asking = ThreadPoolExecutor(1, "millstream-embed-query")
-        self._loading = threading.Lock()
         self._model: _Model | None = None
 
     async def load(self) -> None:
         """See `Embedder.load`."""
-        await asyncio.get_running_loop().run_in_executor(self._workers, self._loaded)
+        await asyncio.get_running_loop().run_in_executor(self._asking, self._loaded)
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        """See `Embedder.embed`. Raises ConfigurationError when the model's file is missing or not the expected one."""
+        """See `Embedder.embed`. Raises ConfigurationError when the model cannot be loaded."""
         if not texts:
             return np.empty((0, DIMENSIONS), np.float32)
         loop = asyncio.get_running_loop()
-        model = await loop.run_in_executor(self._workers, self._loaded)
+        model = await loop.run_in_executor(self._asking, self._loaded)
         encodings = await loop.run_in_executor(self._workers, model.encode, texts)
         by_length = sorted(range(len(texts)), key=lambda i: len(encodings[i].ids))
         vectors = np.empty((len(texts), DIMENSIONS), np.float32)
@@ -94,10 +93,18 @@ class MiniLM:
         self._model = None
 
     def _loaded(self) -> "_Model":
-        with self._loading:
-            if self._model is None:
+        """In the thread of `_asking` only."""
+        if self._model is None:
+            try:
                 self._model = _Model()
-            return self._model
+            except ConfigurationError:
+                raise
+            except Exception as error:
+                raise ConfigurationError(
+                    f"The embedding model cannot be loaded: {type(error).__name__}: {error}. "
+                    "Without it, documents are searched by words alone, as with MILLSTREAM_EMBEDDER=none."
+                ) from error
+        return self._model
 
 
 class _Model:
