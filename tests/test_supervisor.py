@@ -520,6 +520,29 @@ async def test_an_answer_can_name_its_failure(tmp_path: Path) -> None:
         )  # fmt: skip
 
 
+async def test_the_one_error_of_a_task_group_is_the_answers(tmp_path: Path) -> None:
+    async def fail(code: str) -> None:
+        raise RunError("The library is closed.", code=code)
+
+    async def answer(run: Run) -> None:
+        async with asyncio.TaskGroup() as inner:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail("closed"))
+                group.create_task(asyncio.sleep(60))
+            inner.create_task(fail("never"))
+
+    async def twice(run: Run) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail("one"))
+            group.create_task(fail("other"))
+
+    async with supervised(tmp_path, {"one": answer, "two": twice}) as supervisor:
+        for name, code in (("one", "closed"), ("two", "internal")):
+            last = events_of(await read(supervisor, await start(supervisor, answer=name)))[-1]
+            assert isinstance(last, RunFailed)
+            assert last.code == code
+
+
 async def test_an_answer_can_pass_an_exception_on_as_its_failure(tmp_path: Path) -> None:
     async def answer(run: Run) -> None:
         raise RunError(ConnectionError("The library is closed."))  # type: ignore[arg-type]

@@ -49,9 +49,9 @@ class LiveRun:
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 self.end(interrupted(), "failed")
                 return
-            if isinstance(error, MillstreamError):
+            if isinstance(told := _only(error), MillstreamError):
                 try:
-                    self.end(_failed(error), "failed")
+                    self.end(_failed(told), "failed")
                     return
                 except Exception as wrong:  # it tells of itself what no event can hold, or nothing
                     error.add_note(str(wrong))
@@ -118,6 +118,13 @@ class LiveRun:
         if self.unread_timer is not None:
             self.unread_timer.cancel()
             self.unread_timer = None
+
+
+def _only(error: BaseException) -> BaseException:
+    """The one error that a task group was left for, or `error` itself."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _failed(error: MillstreamError) -> RunFailed:

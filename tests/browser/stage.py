@@ -116,7 +116,7 @@ class Stage:
 
 
 def new_millstream(folder: Path, **settings: Any) -> Millstream:
-    return Millstream(data=folder / "data", quote_pace=0, **settings)
+    return Millstream(**{"data": folder / "data", "quote_pace": 0, "drain": 0, **settings})
 
 
 class CuttingProxy:

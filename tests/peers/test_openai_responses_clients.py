@@ -260,7 +260,7 @@ async def test_a_content_filter_makes_the_response_incomplete(tmp_path: Path, no
 
 
 async def test_a_cancelled_response_ends_incomplete_and_is_stored_cancelled(tmp_path: Path, node: Node) -> None:
-    async with serving(tmp_path) as server, client_of(server) as client:
+    async with serving(tmp_path, heartbeat=0.05) as server, client_of(server) as client:
         stream = await client.responses.create(model="gpt-4o", input="Why?", stream=True)
         telling = await server.told.next()
         telling.run.write("Hello")

@@ -95,7 +95,7 @@ async def test_the_answer_is_chosen_by_its_name_or_is_the_default(tmp_path: Path
 
 async def test_options_are_the_runs(tmp_path: Path) -> None:
     async with (
-        serving(tmp_path) as server,
+        serving(tmp_path, heartbeat=0.05) as server,
         server.client.post(
             f"{server.url}/ag-ui", json=asked(forwardedProps={"millstream": {"options": {"temperature": 0.5}}})
         ),
@@ -203,7 +203,7 @@ async def test_silence_is_filled_with_comments(tmp_path: Path) -> None:
 
 
 async def test_a_client_that_is_gone_stops_the_run(tmp_path: Path) -> None:
-    async with serving(tmp_path, when_unread="finish") as server:
+    async with serving(tmp_path, when_unread="finish", heartbeat=0.05) as server:
         async with server.client.post(f"{server.url}/ag-ui", json=asked()) as response:
             telling = await server.told.next()
             telling.run.write("Hello")
@@ -220,7 +220,9 @@ async def test_two_runs_with_the_same_run_id_are_two_runs(tmp_path: Path) -> Non
 
 
 async def test_the_owner_is_who_asked(tmp_path: Path) -> None:
-    async with serving(tmp_path, identify=lambda request: request.headers.get("x-user", "nobody")) as server:
+    async with serving(
+        tmp_path, heartbeat=0.05, identify=lambda request: request.headers.get("x-user", "nobody")
+    ) as server:
         async with server.client.post(f"{server.url}/ag-ui", json=asked(), headers={"x-user": "ann"}):
             telling = await server.told.next()
             assert telling.run.owner == "ann"

@@ -310,7 +310,7 @@ async def test_what_comes_after_a_number_is_the_rest(tmp_path: Path) -> None:
 
 
 async def test_a_client_that_left_comes_back_to_an_answer_that_went_on(tmp_path: Path) -> None:
-    async with serving(tmp_path) as server:
+    async with serving(tmp_path, heartbeat=0.05) as server:
         response = await server.client.post(server.url + PATH, json={"input": "Why?", "stream": True})
         async with response:
             telling = await server.told.next()
@@ -421,7 +421,7 @@ async def test_numbers_that_were_lost_with_a_server_are_refused(tmp_path: Path) 
 
 async def test_cancelling_stops_the_answer_and_tells_so_everywhere(tmp_path: Path) -> None:
     async with (
-        serving(tmp_path) as server,
+        serving(tmp_path, heartbeat=0.05) as server,
         server.client.post(server.url + PATH, json={"input": "Why?", "stream": True}) as response,
     ):
         telling = await server.told.next()
@@ -539,7 +539,7 @@ async def test_what_is_not_to_be_stored_is_forgotten_once_it_is_sent(stream: boo
 
 
 async def test_a_client_that_leaves_what_is_not_stored_stops_it(tmp_path: Path) -> None:
-    async with serving(tmp_path) as server:
+    async with serving(tmp_path, heartbeat=0.05) as server:
         body = {"input": "Why?", "stream": True, "store": False}
         response = await server.client.post(server.url + PATH, json=body)
         async with response:

@@ -142,6 +142,20 @@ async def test_the_applications_own_answers_take_the_place_of_the_built_in_ones(
         assert millstream.offered["rag"].model == "rag"
 
 
+def test_a_second_answer_of_one_name_is_refused_with_a_way_on(tmp_path: Path) -> None:
+    millstream = Millstream(data=tmp_path)
+
+    @millstream.answer
+    async def first(run: object) -> None: ...
+
+    async def second(run: object) -> None: ...
+
+    with pytest.raises(ConfigurationError, match=r"'default' is registered already.*name="):
+        millstream.answer(second)
+    millstream.answer(second, name="second")
+    assert set(millstream.answers) == {"default", "second"}
+
+
 async def test_closing_interrupts_what_does_not_end_in_time_and_its_reader_is_told(tmp_path: Path) -> None:
     async with serving(tmp_path) as server, asking(server, run_id="r1") as reader:
         telling = await server.told.next()

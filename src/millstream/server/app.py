@@ -26,7 +26,7 @@ from millstream.conversations.sqlite import SqliteConversations
 from millstream.database import Database
 from millstream.documents.folders import expand
 from millstream.documents.library import Library
-from millstream.errors import MillstreamError, Unavailable
+from millstream.errors import ConfigurationError, MillstreamError, Unavailable
 from millstream.events import encode_json
 from millstream.folder import DataFolder
 from millstream.logs import sqlite as logs_sqlite
@@ -106,10 +106,15 @@ class Millstream:
         """Registers an answer: an async function of a Run, or a generator of strings; also as a decorator.
 
         `model` is what `run.started` names, `label` what people are offered. Raises ConfigurationError when it is
-        neither.
+        neither, or when there is one of that name already.
         """
 
         def register(function: A) -> A:
+            if name in self.answers:
+                raise ConfigurationError(
+                    f"An answer named {name!r} is registered already: give this one a name of its own, as in "
+                    "`@stream.answer(name=…)`."
+                )
             self.answers[name] = Registered(
                 as_answer(function), model or name, label or name.replace("_", " ").capitalize()
             )
