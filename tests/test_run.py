@@ -169,6 +169,18 @@ async def test_more_sources_go_on_counting(kept: Kept) -> None:
     assert [(c.n, kept.text[c.start : c.end].strip()) for c in kept.of(Citation)] == [(1, "One"), (2, "Two")]
 
 
+async def test_a_passage_that_is_cited_from_twice_has_two_numbers(kept: Kept) -> None:
+    kept.run.cite([passage("a"), passage("b"), passage("a")])
+    kept.run.cite([passage("a"), passage("c")])
+    kept.run.write("Two [2]. Three [3]. Five [5].")
+    kept.run.finish()
+    assert [(event.n, event.source_id) for event in kept.of(Source)] == [
+        (1, "s-a"), (2, "s-b"), (3, "s-a"), (4, "s-a"), (5, "s-c"),
+    ]  # fmt: skip
+    assert kept.text == "Two. Three. Five."
+    assert [citation.n for citation in kept.of(Citation)] == [2, 3, 5]
+
+
 async def test_a_snippet_is_the_passages_beginning_on_one_line(kept: Kept) -> None:
     kept.run.cite([passage("a", "Two\n  lines"), passage("b", "word " * 200)])
     short, long = (event.snippet for event in kept.of(Source))

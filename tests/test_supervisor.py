@@ -1,6 +1,7 @@
 """A run's life: start, follow, stop, nobody reading, failing disks, shutting down."""
 
 import asyncio
+import math
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -541,6 +542,17 @@ async def test_the_one_error_of_a_task_group_is_the_answers(tmp_path: Path) -> N
             last = events_of(await read(supervisor, await start(supervisor, answer=name)))[-1]
             assert isinstance(last, RunFailed)
             assert last.code == code
+
+
+@pytest.mark.parametrize("retry_after", [-1.0, math.inf, math.nan])
+async def test_a_time_that_nobody_can_wait_is_left_out(tmp_path: Path, retry_after: float) -> None:
+    async def answer(run: Run) -> None:
+        raise RunError("Later.", retry_after=retry_after)
+
+    async with supervised(tmp_path, answer) as supervisor:
+        frames = await read(supervisor, await start(supervisor))
+        assert b'"Later."' in frames
+        assert b"retry_after" not in frames
 
 
 async def test_an_answer_can_pass_an_exception_on_as_its_failure(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from typing import Literal
 
 from millstream.answers.adapt import Answer, check_returned
@@ -132,5 +133,7 @@ def _failed(error: MillstreamError) -> RunFailed:
     if error.status != status_of(error.code):
         failed.status = error.status
     if isinstance(error, RunError):
-        failed.retryable, failed.retry_after = error.retryable, error.retry_after
+        failed.retryable = error.retryable
+        if error.retry_after is not None and 0 <= error.retry_after < math.inf:
+            failed.retry_after = error.retry_after
     return failed

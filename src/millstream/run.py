@@ -98,8 +98,7 @@ class Run:
         self._model_options = options.of_model(paced=paced)
         self.continued = continued  # the partial answer that this run goes on with
         self.finished = False
-        self._sources: dict[str, int] = {}  # source_id → n
-        self._passages: dict[int, Passage] = {}  # n → what a source holds
+        self._passages: list[Passage] = []  # what source n holds is at n - 1
         self._producer = producer
         self._sleep = sleep
         self._marks: CitationMarks | None = None
@@ -141,15 +140,16 @@ class Run:
     def cite(self, passages: Sequence[Passage]) -> None:
         """Makes passages available as sources, numbered from 1 on, and turns `[n]` in later words into citations.
 
+        A passage that is there twice has two numbers, as in whatever was made of the same list.
+
         Each citation is checked when it is written, the whole answer when its words are finished: see `support`.
         """
         self._write_rest_of_marks()
         for passage in passages:
-            self._sources[passage.source_id] = len(self._sources) + 1
-            self._passages[len(self._sources)] = passage
+            self._passages.append(passage)
             self._producer.write(
                 Source(
-                    n=len(self._sources),
+                    n=len(self._passages),
                     source_id=passage.source_id,
                     document_id=passage.document_id,
                     version=passage.version,
@@ -163,7 +163,7 @@ class Run:
                     score=passage.score,
                 )
             )
-        self._marks = CitationMarks(len(self._sources))
+        self._marks = CitationMarks(len(self._passages))
         self._mark_offset = self._producer.text_length
         if self._support is None:
             self._support = Support(self.question)
@@ -262,7 +262,7 @@ class Run:
         return self._said[0][start - self._said_offset : end - self._said_offset]
 
     def _write_citation(self, n: int, start: int, end: int) -> None:
-        page = cited_page(self._statement(start, end), self._passages[n])
+        page = cited_page(self._statement(start, end), self._passages[n - 1])
         self._producer.write(Citation(n=n, start=start, end=end, page=page))
 
     def _write_rest_of_marks(self) -> None:
@@ -316,7 +316,8 @@ class Run:
             return prompt  # there is nothing to go on with
         offset = self._producer.text_length
         self._producer.text(partial.content)
-        numbers = {source.n: self._sources.get(source.source_id) for source in partial.sources}
+        now = {passage.source_id: n for n, passage in enumerate(self._passages, 1)}
+        numbers = {source.n: now.get(source.source_id) for source in partial.sources}
         for citation in partial.citations:
             n = numbers.get(citation.n)
             if n is not None:

@@ -178,6 +178,10 @@ async def words(run: Run) -> str:
     return "Hello."
 
 
+async def listed(run: Run) -> list[str]:
+    return ["Hel", "lo."]
+
+
 async def pieces(run: Run) -> Iterator[str]:
     return generator(run)
 
@@ -186,7 +190,7 @@ async def pieces_async(run: Run) -> AsyncIterator[str]:
     return async_generator(run)
 
 
-@pytest.mark.parametrize("function", [words, pieces, pieces_async, lambda run: words(run)])
+@pytest.mark.parametrize("function", [words, listed, pieces, pieces_async, lambda run: words(run)])
 async def test_a_coroutine_that_returns_its_words_is_told_to_write_them(
     tmp_path: Path, function: Callable[[Run], Any], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
 from typing import cast, get_args
 
@@ -51,7 +51,8 @@ def as_answer(function: AnyAnswer) -> Answer:
 
 def check_returned(returned: object, run: Run) -> None:
     """Raises TypeError when an async answer has returned its words, where nobody would see them."""
-    is_words = isinstance(returned, str) and returned not in get_args(FinishReason) and not run.has_written
+    is_reason = isinstance(returned, str) and returned in get_args(FinishReason)
+    is_words = isinstance(returned, Iterable) and not is_reason and not run.has_written
     if is_words or isinstance(returned, AsyncIterator | Iterator):
         raise TypeError(
             f"the answer returned {type(returned).__name__} and wrote nothing of it: write words with run.write(…), or "
