@@ -203,7 +203,8 @@ async def test_subscriptions_are_bounded(tmp_path: Path) -> None:
     [
         "", "{", "[]", "null", "{}", '{"op":"start"}', '{"op":"start","id":"a"}', '{"op":"fly","id":"a"}',
         '{"op":"start","id":5,"request":{}}', '{"op":"follow","id":"a"}', '{"op":"stop","id":"a"}',
-        '{"op":"follow","id":"a","run_id":"r","after":"x"}', '{"op":"start","id":"a","request":[]}',
+        '{"op":"follow","id":"a","run_id":"r","after":"x"}', '{"op":"follow","id":"a","run_id":"r","after":-1}',
+        '{"op":"start","id":"a","request":[]}',
         '{"op":"start","id":"","request":{"question":"Why?"}}', '{"op":"start","id":"' + "x" * 65 + '","request":{}}',
         '{"op":"start","id":"a","request":{"question":"Why?","colour":1}}', '{"op":"start","id":"a","request":{}}',
         '{"op":"start","id":"a","request":{"question":' + "[" * 100_000 + "]" * 100_000 + "}}", b"\x00\xff", b"",

@@ -32,7 +32,7 @@ class Start(msgspec.Struct, tag_field="op", tag="start", frozen=True):
 class Follow(msgspec.Struct, tag_field="op", tag="follow", frozen=True):
     id: str
     run_id: str
-    after: int = 0
+    after: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Stop(msgspec.Struct, tag_field="op", tag="stop", frozen=True):
@@ -128,7 +128,7 @@ class Session:
                 run_id, _ = await supervisor.start(request, owner)
                 after = 0
             else:
-                run_id, after = op.run_id, max(0, op.after)
+                run_id, after = op.run_id, op.after
             task = asyncio.create_task(self._follow(op.id, run_id, owner, after), name=f"ws-{run_id}")
             self._subscriptions[op.id] = task
             # It must follow before it can be cancelled, or nobody would notice that the run's only reader left.
