@@ -137,6 +137,14 @@ async def test_a_step_that_raises_says_so_and_passes_the_error_on(kept: Kept) ->
     assert [event.label for event in kept.of(StepFinished)] == ["Searching: failed"]
 
 
+@pytest.mark.parametrize(("label", "detail"), [("Found it", object()), (5, "found")])
+async def test_a_step_whose_result_cannot_be_told_has_an_end_all_the_same(kept: Kept, label: Any, detail: Any) -> None:
+    with pytest.raises(TypeError):
+        async with kept.run.step("search", "Searching…") as step:
+            step.done(label, detail=detail)
+    assert [(event.label, event.detail) for event in kept.of(StepFinished)] == [("Searching: failed", None)]
+
+
 async def test_steps_may_overlap(kept: Kept) -> None:
     async with kept.run.step("a", "A"), kept.run.step("b", "B"):
         pass

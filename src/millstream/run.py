@@ -126,16 +126,21 @@ class Run:
         step = Step(f"s{self._steps}", label)
         begun = time.monotonic()
         self._producer.write(StepStarted(step_id=step.step_id, name=name, label=label, retry_after=retry_after))
+        failed = f"{label.rstrip('…. ')}: failed"
         try:
             yield step
         except Exception:
-            step.label = f"{label.rstrip('…. ')}: failed"
+            step.label = failed
             raise
         finally:
             elapsed = int((time.monotonic() - begun) * 1000)
-            self._producer.write(
-                StepFinished(step_id=step.step_id, label=step.label, detail=step.detail, elapsed_ms=elapsed)
-            )
+            try:
+                self._producer.write(
+                    StepFinished(step_id=step.step_id, label=step.label, detail=step.detail, elapsed_ms=elapsed)
+                )
+            except Exception:  # what it was given as done cannot be told
+                self._producer.write(StepFinished(step_id=step.step_id, label=failed, elapsed_ms=elapsed))
+                raise
 
     def cite(self, passages: Sequence[Passage]) -> None:
         """Makes passages available as sources, numbered from 1 on, and turns `[n]` in later words into citations.
