@@ -28,6 +28,32 @@ async def test_openai_takes_its_variables_from_the_given_environment_only(monkey
     assert answer.headers["OpenAI-Organization"] == "org-1"
 
 
+@pytest.mark.parametrize("address", ["htp://ann:secret-1@host/v1", "secret-1", "http://[secret-1"])
+@pytest.mark.parametrize("variable", ["OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT"])
+def test_what_is_no_address_is_not_told_for_it_may_be_secret(variable: str, address: str) -> None:
+    name = "openai/m" if variable == "OPENAI_BASE_URL" else "azure/m"
+    with pytest.raises(ConfigurationError, match=f"{variable} must be an address") as refused:
+        create_model(name, environ={variable: address}, timeouts=TIMEOUTS)
+    assert "secret" not in str(refused.value)
+
+
+async def test_a_key_that_was_read_from_a_file_may_end_with_its_line_break() -> None:
+    async with ModelServer(Script.words("hello"), key="k") as server:
+        environ = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "k\r\n"}
+        model = create_model("openai/m", environ=environ, timeouts=TIMEOUTS)
+        assert said(await collect(model)) == "hello"
+        await model.close()
+
+
+@pytest.mark.parametrize("variable", ["OPENAI_API_KEY", "OPENAI_ORG_ID", "AZURE_OPENAI_API_KEY"])
+@pytest.mark.parametrize("value", ["secret\n-1", "secret\x00-1", "secret–1"])
+def test_what_no_header_can_hold_is_refused_and_not_told(variable: str, value: str) -> None:
+    environ = {"OPENAI_API_KEY": "k", "AZURE_OPENAI_ENDPOINT": "https://x.openai.azure.com", variable: value}
+    with pytest.raises(ConfigurationError, match=f"{variable} holds") as refused:
+        create_model("azure/m" if variable.startswith("AZURE") else "openai/m", environ=environ, timeouts=TIMEOUTS)
+    assert "secret" not in str(refused.value)
+
+
 async def test_a_compatible_server_needs_no_key() -> None:
     async with ModelServer(Script.words("hello")) as server:
         model = create_model("openai/llama", environ={"OPENAI_BASE_URL": server.base_url}, timeouts=TIMEOUTS)
@@ -78,9 +104,9 @@ def test_extractive_needs_nothing() -> None:
     [
         ("openai/gpt", {}, "set OPENAI_API_KEY, or OPENAI_BASE_URL"),
         ("openai/gpt", {"OPENAI_API_KEY": ""}, "set OPENAI_API_KEY"),
-        ("openai/gpt", {"OPENAI_BASE_URL": "localhost:11434"}, "OPENAI_BASE_URL is 'localhost:11434'"),
+        ("openai/gpt", {"OPENAI_BASE_URL": "localhost:11434"}, "OPENAI_BASE_URL must be an address"),
         ("azure/fox", {}, "set AZURE_OPENAI_ENDPOINT"),
-        ("azure/fox", {"AZURE_OPENAI_ENDPOINT": "fox.openai.azure.com"}, "AZURE_OPENAI_ENDPOINT is"),
+        ("azure/fox", {"AZURE_OPENAI_ENDPOINT": "fox.openai.azure.com"}, "AZURE_OPENAI_ENDPOINT must be an address"),
         ("azure/fox", {"AZURE_OPENAI_ENDPOINT": "https://fox.openai.azure.com"}, "set AZURE_OPENAI_API_KEY"),
         ("local/model.gguf", {}, "not.*in this release.*OPENAI_BASE_URL"),
         ("scripted/gone.json", {}, "gone.json cannot be read"),

@@ -152,6 +152,8 @@ def test_a_second_answer_of_one_name_is_refused_with_a_way_on(tmp_path: Path) ->
 
     with pytest.raises(ConfigurationError, match=r"'default' is registered already.*name="):
         millstream.answer(second)
+    with pytest.raises(ConfigurationError, match="must be a string"):
+        millstream.answer(second, name="")
     millstream.answer(second, name="second")
     assert set(millstream.answers) == {"default", "second"}
 

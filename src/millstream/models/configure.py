@@ -81,7 +81,7 @@ def configured_endpoint(
 
 
 def _openai_endpoint(model: str, environ: Mapping[str, str], operation: str) -> "Endpoint":
-    base_url, key = environ.get("OPENAI_BASE_URL"), environ.get("OPENAI_API_KEY")
+    base_url, key = environ.get("OPENAI_BASE_URL"), _sent_in_header("OPENAI_API_KEY", environ)
     if base_url:
         _check_address("OPENAI_BASE_URL", base_url)
     elif not key:
@@ -90,12 +90,12 @@ def _openai_endpoint(model: str, environ: Mapping[str, str], operation: str) -> 
         )
     from millstream.models.endpoint import openai_endpoint
 
-    organization = environ.get("OPENAI_ORG_ID")
+    organization = _sent_in_header("OPENAI_ORG_ID", environ)
     return openai_endpoint(base_url=base_url, key=key, organization=organization, operation=operation)
 
 
 def _azure_endpoint(deployment: str, environ: Mapping[str, str], operation: str) -> "Endpoint":
-    address, key = environ.get("AZURE_OPENAI_ENDPOINT"), environ.get("AZURE_OPENAI_API_KEY")
+    address, key = environ.get("AZURE_OPENAI_ENDPOINT"), _sent_in_header("AZURE_OPENAI_API_KEY", environ)
     if not address:
         raise ConfigurationError(
             f"azure/{deployment} needs an address: set AZURE_OPENAI_ENDPOINT to https://NAME.openai.azure.com"
@@ -117,6 +117,19 @@ def _scripted(file: str, environ: Mapping[str, str], timeouts: Timeouts) -> Chat
 
 
 def _check_address(variable: str, address: str) -> None:
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(f"{variable} is {address!r}; it must be an address such as https://host/path.")
+    """The address is not told: it may hold a password, or be a key that was put into the wrong variable."""
+    try:
+        parts = urlsplit(address)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        known = False
+    if not known:
+        raise ConfigurationError(f"{variable} must be an address such as https://host/path, and is none.")
+
+
+def _sent_in_header(variable: str, environ: Mapping[str, str]) -> str | None:
+    """Its value, without the line break that a file ends with. Raises ConfigurationError when no header can hold it."""
+    value = environ.get(variable, "").strip()
+    if not (value.isascii() and value.isprintable()):
+        raise ConfigurationError(f"{variable} holds a line break or another character that it cannot have.")
+    return value or None

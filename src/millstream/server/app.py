@@ -106,10 +106,12 @@ class Millstream:
         """Registers an answer: an async function of a Run, or a generator of strings; also as a decorator.
 
         `model` is what `run.started` names, `label` what people are offered. Raises ConfigurationError when it is
-        neither, or when there is one of that name already.
+        neither, and when its name is none or is taken.
         """
 
         def register(function: A) -> A:
+            if not isinstance(name, str) or not name:
+                raise ConfigurationError(f"An answer's name must be a string that is not empty, not {name!r}.")
             if name in self.answers:
                 raise ConfigurationError(
                     f"An answer named {name!r} is registered already: give this one a name of its own, as in "
